@@ -1,0 +1,69 @@
+# The functions that declare libraries, examples and benchmarks. Sources are named one by one, as
+# paths from the root of the repository.
+
+# roost_library(NAME [ABOVE target] SOURCES … PUBLIC_HEADERS … [PRIVATE_HEADERS …]
+#               [LINKS target…] [HEADER_ONLY target…])
+#
+# Declares the library of one folder as roost::NAME. ABOVE is the layer below, which users of this
+# layer get too. Third-party libraries stay private; those that have nothing to link are HEADER_ONLY.
+function(roost_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 LIB
+    "" "ABOVE" "SOURCES;PUBLIC_HEADERS;PRIVATE_HEADERS;LINKS;HEADER_ONLY")
+  roost_no_leftovers("${LIB_UNPARSED_ARGUMENTS}")
+
+  set(target roost_${name})
+  add_library(${target} STATIC ${LIB_SOURCES} ${LIB_PRIVATE_HEADERS})
+  add_library(roost::${name} ALIAS ${target})
+  set_target_properties(${target} PROPERTIES
+    EXPORT_NAME ${name}
+    POSITION_INDEPENDENT_CODE ON
+    VERIFY_INTERFACE_HEADER_SETS ON)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+
+  # The repository is the include root here, and include/roost once installed: the same #include
+  # lines work in both places.
+  target_sources(${target} PUBLIC
+    FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${LIB_PUBLIC_HEADERS})
+
+  # Precompiling takes two seconds and saves three or four tenths per source.
+  list(LENGTH LIB_SOURCES count)
+  if(count GREATER 7)
+    target_precompile_headers(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/precompiled.hpp)
+  endif()
+
+  target_link_libraries(${target} PUBLIC ${LIB_ABOVE} PRIVATE ${LIB_LINKS})
+  foreach(library IN LISTS LIB_HEADER_ONLY)
+    target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:${library}>)
+  endforeach()
+  # Executables export their symbols, so that a backtrace in a crash report has names.
+  target_link_options(${target} INTERFACE -rdynamic)
+
+  set_property(GLOBAL APPEND PROPERTY ROOST_LIBRARIES ${target})
+  set_property(GLOBAL APPEND PROPERTY ROOST_PUBLIC_HEADERS ${LIB_PUBLIC_HEADERS})
+endfunction()
+
+# roost_example(NAME SOURCES … LINKS …)
+function(roost_example name)
+  cmake_parse_arguments(PARSE_ARGV 1 EXAMPLE "" "" "SOURCES;LINKS")
+  roost_no_leftovers("${EXAMPLE_UNPARSED_ARGUMENTS}")
+  add_executable(${name} ${EXAMPLE_SOURCES})
+  target_link_libraries(${name} PRIVATE ${EXAMPLE_LINKS})
+endfunction()
+
+# roost_bench(SUITE SOURCES … LINKS …)
+#
+# Declares bench_SUITE, which script/bench finds by its name. It takes --json FILE. Benchmarks are
+# built on demand only, since their peers are not needed for anything else.
+function(roost_bench suite)
+  cmake_parse_arguments(PARSE_ARGV 1 BENCH "" "" "SOURCES;LINKS")
+  roost_no_leftovers("${BENCH_UNPARSED_ARGUMENTS}")
+  add_executable(bench_${suite} EXCLUDE_FROM_ALL ${BENCH_SOURCES})
+  target_link_libraries(bench_${suite} PRIVATE ${BENCH_LINKS})
+endfunction()
+
+# A misspelt keyword would otherwise turn into one more source, or into nothing.
+function(roost_no_leftovers leftovers)
+  if(leftovers)
+    message(FATAL_ERROR "expected only known keywords, got ${leftovers}")
+  endif()
+endfunction()

@@ -1,0 +1,150 @@
+#include "runtime/gen_server.hpp"
+#include "runtime/blocking_pool.hpp"
+#include "runtime/logger.hpp"
+#include "runtime/mailbox_thread.hpp"
+#include "runtime/process_core.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace roost {
+namespace {
+
+std::string describe(const detail::start_outcome& outcome, std::string_view server) {
+  std::string text = "expected " + std::string(server) + " to start, got ";
+  if (outcome.status == detail::start_status::already_started)
+    return text + "{already_started, " + to_string(outcome.process) + "}";
+  return text + outcome.reason.to_string();
+}
+
+}  // namespace
+
+start_error::start_error(detail::start_outcome outcome, std::string_view server)
+    : std::runtime_error(describe(outcome, server)), outcome_(std::move(outcome)) {}
+
+pid start_error::already_started() const noexcept {
+  return outcome_.status == detail::start_status::already_started ? outcome_.process
+                                                                           : pid{};
+}
+
+namespace detail {
+
+pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,
+                 std::string_view server) {
+  start_request request;
+  request.name = std::move(options.name);
+  request.attach = attach;
+  auto outcome = start_process(std::move(behavior), std::move(request));
+  using status = start_status;
+  if (outcome.status == status::failed || outcome.status == status::already_started)
+    throw start_error(std::move(outcome), server);
+  return outcome.status == status::ignored ? pid{} : outcome.process;
+}
+
+// --- calls ---------------------------------------------------------------------------------------
+
+namespace {
+
+/// The thread pool of roost::blocking takes requests like a process does.
+void send_request(request& request, pid from, reference ref) {
+  request.message->from = from;
+  request.message->ref = ref;
+  if (request.message->kind == message_kind::task)
+    blocking_pool::run(std::move(request.message));
+  else
+    enqueue(request.to, std::move(request.message));
+}
+
+}  // namespace
+
+void ask(request request, std::unique_ptr<call_waiter> waiter) {
+  auto* me = current_process();
+  if (me == nullptr)
+    throw std::logic_error(
+        "expected .then(…) to be called in a process, got a thread outside the scheduler: use "
+        ".get()");
+  auto ref = make_ref();
+  if (request.to == me->self()) return waiter->failed(exit_reason("calling_self"));
+  open_request open{std::move(waiter), request.to, {}};
+  if (request.timeout.count() >= 0) {
+    static constexpr message_type plain{
+        "call_timeout", [](detail::message* message) noexcept { delete message; }};
+    message_ptr expiry{new message(message_kind::call_timeout, &plain)};
+    expiry->ref = ref;
+    open.deadline = timer(start_timer(request.timeout, me->self(), std::move(expiry)));
+  }
+  me->more().requests.insert(ref, std::move(open));
+  send_request(request, me->self(), ref);
+}
+
+message_ptr wait_for_answer(request request) {
+  if (inside_process())
+    throw std::logic_error(
+        "expected .get() to be called outside processes, got a process, where it would stall "
+        "others: use .then(…)");
+  auto& mailbox = mailbox_thread::current();
+  auto ref = make_ref();
+  auto to = request.to;
+  auto what = request.what;
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  if (request.timeout.count() >= 0) deadline = std::chrono::steady_clock::now() + request.timeout;
+  send_request(request, mailbox.id, ref);
+  auto answer = mailbox.wait(
+      [&](message& message) {
+        return message.ref == ref && (message.kind == message_kind::reply ||
+                                      message.kind == message_kind::no_reply);
+      },
+      deadline);
+  if (!answer) {
+    if (to) signal(to, message_kind::call_done, ref);
+    throw_unanswered(exit_reason::timeout, what);
+  }
+  if (answer->kind == message_kind::no_reply)
+    throw_unanswered(value_of<death_notice>(*answer)->reason, what);
+  return answer;
+}
+
+void throw_unanswered(const exit_reason& reason, std::string_view what) {
+  auto text = "expected " + std::string(what) + " to be answered, got " + reason.to_string();
+  if (reason == exit_reason::timeout) text += "; unknown whether it was handled";
+  throw process_exit(reason, std::move(text));
+}
+
+void send_reply(pid caller, reference ref, message_ptr reply) {
+  if (!ref) return;
+  auto* me = current_process();
+  if (me != nullptr) {
+    if (me->answering == ref)
+      me->answering = {};
+    else if (me->extra)
+      me->extra->open_calls.erase(ref);
+  }
+  reply->from = me != nullptr ? me->self() : pid{};
+  reply->ref = ref;
+  enqueue(caller, std::move(reply));
+}
+
+// --- what handlers return ------------------------------------------------------------------------
+
+void apply_timeout(std::chrono::milliseconds timeout) {
+  if (timeout.count() >= 0) set_receive_timeout(timeout);
+}
+
+void unexpected(const message& message, std::string_view server) {
+  logger::warning("unexpected message dropped", {{"process", to_string(self())},
+                                                 {"server", std::string(server)},
+                                                 {"message", std::string(message.type->name)}});
+}
+
+void crash_unexpected(const message& message, std::string_view server) {
+  throw std::runtime_error("expected a message that " + std::string(server) +
+                           " lists, got a " +
+                           (message.kind == message_kind::call ? "call " : "cast ") +
+                           std::string(message.type->name));
+}
+
+bool is_parent_exit(const exited& exit) noexcept {
+  auto* me = current_process();
+  return me != nullptr && me->parent == exit.from;
+}
+
+}  // namespace detail
+}  // namespace roost

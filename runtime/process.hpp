@@ -1,0 +1,258 @@
+// runtime/process.hpp
+//
+// Processes and what they do to each other: send, link, monitor, exit, names and timers, with the
+// guarantees of Erlang's. A process handles one message at a time, owns its state, and ends alone: a
+// throwing handler ends its process with a crash report and tells its links and monitors.
+//
+//   auto worker = roost::spawn_link([] { do_work(); });
+//   auto ref = roost::monitor(worker);            // handle_info(const roost::down&) later
+//   roost::send(worker, job{42});                 // never blocks, never fails
+//   roost::exit(worker, roost::exit_reason::shutdown);
+//
+// Guarantees. Messages and signals between the same two processes arrive in the order of sending. A
+// DOWN comes after the last message of its process. `kill` cannot be trapped and never waits behind
+// queued messages. A message to a process that has gone is dropped.
+//
+// Thread safety: every function may be called from any process and from any thread. A thread outside
+// the scheduler is given a mailbox of its own on first use, so that self() and calls work there too;
+// such a thread cannot be linked and ignores exit signals.
+//
+// Source: Erlang reference manual, Processes; erlang(3).
+#pragma once
+#include "runtime/message.hpp"
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+
+namespace roost {
+
+// --- what a process may be told ------------------------------------------------------------------
+
+/// A monitor fired: sent once per monitor, after the last message of the process.
+struct down {
+  reference ref;
+  pid process;
+  exit_reason reason;
+};
+
+/// A trapped exit signal ('EXIT' in Erlang).
+struct exited {
+  pid from;
+  exit_reason reason;
+};
+
+/// No message came within the time that the last handler asked for, as in `noreply(5s)`.
+struct timeout {};
+
+/// What exit(reason) throws, and what an unanswered call throws in its caller.
+class process_exit : public std::exception {
+ public:
+  explicit process_exit(exit_reason reason, std::string text = {});
+  const exit_reason& reason() const noexcept { return reason_; }
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  exit_reason reason_;
+  std::string text_;
+};
+
+// --- identity ------------------------------------------------------------------------------------
+
+/// This process; on an outside thread, the mailbox of that thread.
+pid self();
+
+/// Whether the caller runs inside a process, where nothing may block.
+bool inside_process() noexcept;
+
+/// Whether the process exists and is not exiting. Old news by the time that it is read.
+bool is_alive(pid process) noexcept;
+
+// --- names ---------------------------------------------------------------------------------------
+
+/// A local name for a process; it goes away with the process. One name per process and one process
+/// per name: throws std::invalid_argument otherwise, or when the process is not alive.
+void register_name(std::string_view name, pid process);
+
+/// Throws std::invalid_argument when nobody has this name.
+void unregister_name(std::string_view name);
+
+/// The process with this name, or nobody (`pid{}`).
+pid whereis(std::string_view name) noexcept;
+
+// --- links, monitors, exits ----------------------------------------------------------------------
+
+/// Links the caller and `other`: when one crashes, the other gets an exit signal. Linking to a
+/// process that has gone sends the caller the exit signal `noproc`. Linking twice is linking once.
+void link(pid other);
+void unlink(pid other);
+
+/// Asks for one `down` when `other` ends; at once, with `noproc`, when it already has. Stackable:
+/// each call has its own reference.
+reference monitor(pid other);
+reference monitor(std::string_view name);
+
+struct demonitor_options {
+  bool flush = false;  // also drop a `down` that is already in the mailbox
+};
+
+/// Takes a monitor back. Answers whether it was still armed.
+bool demonitor(reference ref, demonitor_options options = {});
+
+/// Sends an exit signal. `normal` is ignored by others; `kill` cannot be trapped and is seen as
+/// `killed`; any other reason ends the process unless it traps exits.
+void exit(pid other, exit_reason reason);
+
+/// Ends the calling process.
+[[noreturn]] void exit(exit_reason reason);
+
+/// Exit signals become `exited` messages while this is on. Answers the previous setting.
+bool trap_exit(bool on);
+
+// --- starting ------------------------------------------------------------------------------------
+
+namespace detail {
+class behavior;
+class timer_node;
+enum class attachment : std::uint8_t { none, link, monitor };
+struct spawned {
+  pid process;
+  reference monitor;
+};
+spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach);
+void enqueue(pid to, message_ptr message);
+template <class F>
+std::unique_ptr<behavior> run_once(F function);
+timer_node* start_timer(std::chrono::milliseconds delay, pid to, message_ptr message);
+}  // namespace detail
+
+/// Runs `function` in a new process, which ends with `normal` when the function has returned and
+/// every answer that it waits for (`.then`) has come.
+template <class F>
+pid spawn(F function);
+template <class F>
+pid spawn_link(F function);
+
+struct monitored {
+  pid process;
+  reference ref;
+};
+template <class F>
+monitored spawn_monitor(F function);
+
+// --- messages ------------------------------------------------------------------------------------
+
+/// Sends a message to a process, which takes it in handle_info.
+template <class M>
+void send(pid to, M message) {
+  detail::enqueue(to, detail::make_message<M>(detail::message_kind::info, std::move(message)));
+}
+
+/// Sends to a registered name. Throws std::invalid_argument (badarg) when nobody has it.
+template <class M>
+void send(std::string_view name, M message);
+
+// --- timers --------------------------------------------------------------------------------------
+
+/// A running timer. Copies name the same timer; dropping the handle does not cancel it.
+class timer {
+ public:
+  timer() noexcept = default;
+  timer(const timer& other) noexcept;
+  timer(timer&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+  timer& operator=(timer other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~timer();
+
+  /// Stops it. Answers how long it had left, or nothing when it has fired or was cancelled before.
+  std::optional<std::chrono::milliseconds> cancel() noexcept;
+
+  /// How long it has left, or nothing when it has fired or was cancelled.
+  std::optional<std::chrono::milliseconds> remaining() const noexcept;
+
+  /// For the library: takes over one reference to the node.
+  explicit timer(detail::timer_node* node) noexcept : node_(node) {}
+
+ private:
+  detail::timer_node* node_ = nullptr;
+};
+
+/// Sends `message` to `to` after `delay` (resolution 1 ms, never early).
+template <class M>
+timer send_after(std::chrono::milliseconds delay, pid to, M message) {
+  return timer(detail::start_timer(
+      delay, to, detail::make_message<M>(detail::message_kind::info, std::move(message))));
+}
+
+// --- behind the templates ------------------------------------------------------------------------
+
+namespace detail {
+
+enum class init_status : std::uint8_t { ready, ignore, stop, later };
+struct init_outcome {
+  init_status status = init_status::ready;
+  exit_reason reason = exit_reason::normal;
+};
+
+/// What a kind of process does. The process core owns it and calls it on one thread at a time.
+class behavior {
+ public:
+  behavior() = default;
+  behavior(const behavior&) = delete;
+  behavior& operator=(const behavior&) = delete;
+  virtual ~behavior() = default;
+
+  virtual init_outcome init() = 0;
+  virtual void handle(message& message) = 0;
+  virtual void terminate(const exit_reason&) {}
+  virtual std::string_view initial_call() const noexcept = 0;
+};
+
+/// Ends the running process with `reason` after the current handler.
+void stop_self(exit_reason reason);
+
+pid name_or_throw(std::string_view name);
+
+template <class F>
+class function_behavior final : public behavior {
+ public:
+  explicit function_behavior(F function) : function_(std::move(function)) {}
+  init_outcome init() override { return {}; }
+  void handle(message& message) override {
+    if (message.kind == message_kind::start) function_();
+  }
+  std::string_view initial_call() const noexcept override { return type_name<F>(); }
+
+ private:
+  F function_;
+};
+
+template <class F>
+std::unique_ptr<behavior> run_once(F function) {
+  return std::make_unique<function_behavior<F>>(std::move(function));
+}
+
+}  // namespace detail
+
+template <class F>
+pid spawn(F function) {
+  return detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::none).process;
+}
+template <class F>
+pid spawn_link(F function) {
+  return detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::link).process;
+}
+template <class F>
+monitored spawn_monitor(F function) {
+  auto [process, ref] =
+      detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::monitor);
+  return {process, ref};
+}
+
+template <class M>
+void send(std::string_view name, M message) {
+  send(detail::name_or_throw(name), std::move(message));
+}
+
+}  // namespace roost

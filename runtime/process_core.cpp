@@ -1,0 +1,526 @@
+#include "runtime/process_core.hpp"
+#include "runtime/logger.hpp"
+#include "runtime/mailbox_thread.hpp"
+#include "runtime/names.hpp"
+#include "runtime/scheduler.hpp"
+#include <cxxabi.h>
+
+namespace roost::detail {
+namespace {
+
+thread_local process* running = nullptr;
+
+/// Makes `process` the one that self() means, for as long as it lives.
+class as_process {
+ public:
+  explicit as_process(process* process) noexcept : before_(std::exchange(running, process)) {}
+  as_process(const as_process&) = delete;
+  as_process& operator=(const as_process&) = delete;
+  ~as_process() { running = before_; }
+
+ private:
+  process* before_;
+};
+
+std::string demangled(const char* name) {
+  int status = 0;
+  std::unique_ptr<char, void (*)(void*)> text{abi::__cxa_demangle(name, nullptr, nullptr, &status),
+                                              std::free};
+  return status == 0 ? std::string(text.get()) : std::string(name);
+}
+
+std::string where(const process& process) {
+  std::string text{process.does ? process.does->initial_call() : std::string_view{}};
+  if (process.handling != nullptr) text.append(", ").append(process.handling->type->name);
+  return text;
+}
+
+/// Runs user code; an exception becomes the exit reason.
+template <class F>
+void guarded(process& process, F user_code) noexcept {
+  try {
+    user_code();
+  } catch (const process_exit& exit) {
+    process.ending = std::make_unique<exit_reason>(exit.reason());
+  } catch (const std::exception& error) {
+    process.ending = std::make_unique<exit_reason>(
+        exit_reason::error(demangled(typeid(error).name()), error.what(), where(process)));
+  } catch (...) {
+    auto* type = abi::__cxa_current_exception_type();
+    process.ending = std::make_unique<exit_reason>(exit_reason::error(
+        type != nullptr ? demangled(type->name()) : "unknown", "", where(process)));
+  }
+}
+
+void publish_queued(process& process, int change) noexcept {
+  auto& queued = process.home->queued;
+  queued.store(queued.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(change),
+               std::memory_order_relaxed);
+}
+
+void append(process& process, message* message) noexcept {
+  message->next = nullptr;
+  if (process.newest != nullptr)
+    process.newest->next = message;
+  else
+    process.oldest = message;
+  process.newest = message;
+  publish_queued(process, 1);
+}
+
+message* take_oldest(process& process) noexcept {
+  auto* message = process.oldest;
+  if (message == nullptr) return nullptr;
+  process.oldest = message->next;
+  if (process.oldest == nullptr) process.newest = nullptr;
+  publish_queued(process, -1);
+  return message;
+}
+
+/// The oldest message that even a process which is still initializing or suspended must see.
+message* take_urgent(process& process) noexcept {
+  message* before = nullptr;
+  for (auto* at = process.oldest; at != nullptr; before = at, at = at->next) {
+    auto urgent = at->kind == message_kind::reply || at->kind == message_kind::no_reply ||
+                  at->kind == message_kind::call_timeout || at->kind == message_kind::task ||
+                  (at->kind == message_kind::exited && process.takes_exits_early);
+    if (!urgent) continue;
+    (before != nullptr ? before->next : process.oldest) = at->next;
+    if (process.newest == at) process.newest = before;
+    publish_queued(process, -1);
+    return at;
+  }
+  return nullptr;
+}
+
+// --- signals -------------------------------------------------------------------------------------
+
+void end_by_signal(process& process, const exit_reason& reason) {
+  process.by_signal = true;
+  process.ending = std::make_unique<exit_reason>(reason);
+}
+
+void on_exit_signal(process& process, message_ptr message) {
+  auto& signal = *value_of<exit_signal>(*message);
+  auto from = message->from;
+  // A link that was taken back, or never made, cannot hurt any more.
+  if (signal.linked && !(process.extra && process.extra->links.erase(from))) return;
+  if (!signal.linked && signal.reason == exit_reason::kill)
+    return end_by_signal(process, exit_reason::killed);
+  if (process.trap_exit)
+    return append(process, make_message<exited>(message_kind::exited, from, signal.reason).release());
+  bool to_itself = from == process.self();
+  if (signal.reason == exit_reason::normal && !to_itself) return;
+  end_by_signal(process, signal.reason);
+}
+
+void on_down(process& process, message_ptr message) {
+  if (!process.extra || !process.extra->monitors.erase(message->ref)) return;
+  append(process, message.release());
+}
+
+void on_signal(process& process, message_ptr message) {
+  switch (message->kind) {
+    case message_kind::link: process.more().links.insert(message->from, 0); break;
+    case message_kind::unlink:
+      if (process.extra) process.extra->links.erase(message->from);
+      break;
+    case message_kind::monitor:
+      process.more().monitored_by.insert(message->ref, message->from);
+      break;
+    case message_kind::demonitor:
+      if (process.extra) process.extra->monitored_by.erase(message->ref);
+      break;
+    case message_kind::call_done:
+      if (process.extra) process.extra->open_calls.erase(message->ref);
+      break;
+    case message_kind::exit: on_exit_signal(process, std::move(message)); break;
+    case message_kind::inspect:
+      if (auto* job = value_of<task>(*message)) job->run();
+      break;
+    default: break;
+  }
+}
+
+/// Sorts the intake: signals act now, the rest joins the queue.
+void sort_intake(process& process) {
+  auto* list = fetch(*process.home);
+  while (list != nullptr) {
+    message_ptr message{std::exchange(list, list->next)};
+    pid to{message->to, 0};
+    if (to != process.self())
+      answer_for_the_dead(to, std::move(message), exit_reason::noproc);
+    else if (message->is_signal())
+      on_signal(process, std::move(message));
+    else if (message->kind == message_kind::down)
+      on_down(process, std::move(message));
+    else
+      append(process, message.release());
+  }
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+void on_answer(process& process, message& message) {
+  if (!process.extra) return;
+  auto request = process.extra->requests.take(message.ref);
+  if (!request) return;  // too late: the caller has stopped waiting
+  request->deadline.cancel();
+  if (message.kind == message_kind::reply) {
+    if (message.from != request->server && request->server)
+      signal(request->server, message_kind::call_done, message.ref);
+    request->waiter->answered(message);
+  } else if (message.kind == message_kind::no_reply) {
+    request->waiter->failed(value_of<death_notice>(message)->reason);
+  } else {
+    if (request->server) signal(request->server, message_kind::call_done, message.ref);
+    request->waiter->failed(exit_reason::timeout);
+  }
+}
+
+/// A call that was handled but not answered keeps its caller informed of our death.
+void keep_open(process& process, const message& call) {
+  if (!process.answering) return;
+  process.more().open_calls.insert(call.ref, call.from);
+  process.answering = {};
+}
+
+/// Any message ends the wait that a returned timeout started. Answers whether the message is a
+/// timeout of a wait that has ended already.
+bool is_stale_timeout(process& process, const message& message) {
+  bool ours = message.kind == message_kind::info && message.ref;
+  if (!process.timeout_ref) return ours;
+  if (ours && message.ref == process.timeout_ref) {
+    process.timeout_ref = {};
+    return false;
+  }
+  if (message.kind == message_kind::reply || message.kind == message_kind::no_reply ||
+      message.kind == message_kind::call_timeout)
+    return false;
+  process.timeout_ref = {};
+  process.receive_timeout.cancel();
+  return ours;
+}
+
+void handle(process& process, message& message) {
+  process.handling = &message;
+  ++process.reductions;
+  if (is_stale_timeout(process, message)) return;
+  guarded(process, [&] {
+    switch (message.kind) {
+      case message_kind::reply:
+      case message_kind::no_reply:
+      case message_kind::call_timeout: on_answer(process, message); break;
+      case message_kind::task: value_of<task>(message)->run(); break;
+      case message_kind::call:
+        process.answering = message.ref;
+        process.does->handle(message);
+        keep_open(process, message);
+        break;
+      default: process.does->handle(message);
+    }
+  });
+  if (process.ending && process.answering) keep_open(process, message);
+  process.handling = nullptr;
+  if (process.run_once && !process.ending && process.oldest == nullptr &&
+      (!process.extra || process.extra->requests.empty()))
+    process.ending = std::make_unique<exit_reason>(exit_reason::normal);
+}
+
+void report_crash(const process& process, const exit_reason& reason, std::string_view last) {
+  crash_report report;
+  report.process = to_string(process.self());
+  if (process.extra) report.name = process.extra->name;
+  if (process.does) report.initial_call = process.does->initial_call();
+  report.reason = reason.to_string();
+  report.where = reason.where();
+  report.last_message = last;
+  if (process.parent) report.ancestors.push_back(to_string(process.parent));
+  report.message_queue_len = process.home->queued.load(std::memory_order_relaxed);
+  if (process.extra)
+    process.extra->links.for_each(
+        [&](pid other, char) { report.links.push_back(to_string(other)); });
+  logger::report(report);
+}
+
+/// Tells everyone who asked to know. The name is free before anybody hears of the death.
+void tell_the_bereaved(process& process, const exit_reason& reason) {
+  auto extra = std::move(process.extra);
+  if (!extra) return;
+  if (!extra->name.empty()) names::remove(extra->name, process.self());
+  extra->open_calls.for_each([&](reference ref, pid caller) {
+    auto notice = make_message<death_notice>(message_kind::no_reply, reason);
+    notice->ref = ref;
+    notice->from = process.self();
+    enqueue(caller, std::move(notice));
+  });
+  extra->links.for_each([&](pid other, char) {
+    auto signal = make_message<exit_signal>(message_kind::exit, reason, true);
+    signal->from = process.self();
+    enqueue(other, std::move(signal));
+  });
+  extra->monitored_by.for_each([&](reference ref, pid watcher) {
+    auto notice = make_message<down>(message_kind::down, ref, process.self(), reason);
+    notice->ref = ref;
+    notice->from = process.self();
+    enqueue(watcher, std::move(notice));
+  });
+  extra->monitors.for_each(
+      [&](reference ref, pid watched) { signal(watched, message_kind::demonitor, ref); });
+  extra->requests.for_each([&](reference ref, const open_request& request) {
+    const_cast<open_request&>(request).deadline.cancel();
+    if (request.server) signal(request.server, message_kind::call_done, ref);
+  });
+}
+
+void drop_mail(process& process, message* list, const exit_reason& reason) {
+  while (list != nullptr) {
+    message_ptr message{std::exchange(list, list->next)};
+    pid to{message->to, 0};
+    auto mine = to == process.self();
+    // Callers were promised to hear how their server ended; a late link or monitor finds nobody.
+    auto why = mine && message->kind == message_kind::call ? reason : exit_reason::noproc;
+    answer_for_the_dead(to, std::move(message), why);
+  }
+}
+
+}  // namespace
+
+process* current_process() noexcept { return running; }
+
+void flush_down(process& process, reference ref) noexcept {
+  sort_intake(process);
+  message* before = nullptr;
+  for (auto* at = process.oldest; at != nullptr; before = at, at = at->next) {
+    if (at->kind != message_kind::down || at->ref != ref) continue;
+    message_ptr found{at};
+    (before != nullptr ? before->next : process.oldest) = at->next;
+    if (process.newest == at) process.newest = before;
+    publish_queued(process, -1);
+    return;
+  }
+}
+
+void end_process(process& process, const exit_reason& reason) noexcept {
+  as_process scope{&process};
+  process.ending = nullptr;
+  auto why = reason;
+  std::string last{process.handling != nullptr ? process.handling->type->name : ""};
+  if (!process.by_signal && process.does && !process.initializing) {
+    guarded(process, [&] { process.does->terminate(why); });
+    if (process.ending) why = *process.ending;
+  }
+  if (!process.by_signal && !why.is_orderly()) report_crash(process, why, last);
+  process.home->id.store(0, std::memory_order_release);
+  process.receive_timeout.cancel();
+  auto on_started = process.initializing && process.extra ? std::move(process.extra->on_started)
+                                                          : nullptr;
+  if (on_started) on_started({start_status::failed, process.self(), why});
+  guarded(process, [&] { process.does.reset(); });
+  drop_mail(process, std::exchange(process.oldest, nullptr), why);
+  drop_mail(process, close(*process.home), why);
+  tell_the_bereaved(process, why);
+  auto& home = *process.home;
+  destroy_process(&process, why);
+  free_slot(home);
+}
+
+bool run_process(slot& slot, unsigned budget) {
+  auto& process = *slot.tenant;
+  as_process scope{&process};
+  for (;;) {
+    if (slot::first(slot.intake.load(std::memory_order_relaxed)) != nullptr) sort_intake(process);
+    if (process.ending) {
+      auto reason = *process.ending;
+      end_process(process, reason);
+      return false;
+    }
+    auto* next = process.initializing || process.suspended ? take_urgent(process)
+                                                           : take_oldest(process);
+    if (next == nullptr) {
+      if (try_idle(slot)) return false;
+      continue;
+    }
+    message_ptr message{next};
+    handle(process, *message);
+    if (process.ending) {
+      process.handling = message.get();
+      auto reason = *process.ending;
+      end_process(process, reason);
+      return false;
+    }
+    message.reset();
+    if (--budget == 0) return true;
+  }
+}
+
+// --- starting ------------------------------------------------------------------------------------
+
+namespace {
+
+start_outcome outcome_of(process& process, const init_outcome& init) {
+  using status = start_status;
+  if (init.status == init_status::ready) return {status::ready, process.self(), {}};
+  if (init.status == init_status::later) return {status::later, process.self(), {}};
+  if (init.status == init_status::ignore) return {status::ignored, pid{}, exit_reason::normal};
+  return {status::failed, pid{}, init.reason};
+}
+
+void attach_to_parent(process& process, pid parent, bool link) {
+  process.parent = parent;
+  if (!link) return;
+  process.more().links.insert(parent, 0);
+  if (running != nullptr) running->more().links.insert(process.self(), 0);
+}
+
+/// A process that never came to life: nobody is linked to it and nobody hears of it.
+void abandon(process& process, const exit_reason& reason) {
+  if (running != nullptr && running->extra) running->extra->links.erase(process.self());
+  if (process.extra) process.extra->links.erase(process.parent);
+  process.initializing = true;  // it never ran, so terminate() has nothing to end
+  process.by_signal = reason.is_orderly();
+  end_process(process, reason);
+}
+
+/// Gives up the claim of a process that has just started, or runs it for the mail that has come.
+void release(slot& slot) {
+  if (!try_idle(slot)) schedule(slot);
+}
+
+start_outcome start_here(std::unique_ptr<behavior> behavior, start_request request, pid parent) {
+  auto& slot = take_slot();
+  if (request.worker >= 0)
+    slot.home.store(static_cast<std::uint16_t>(request.worker), std::memory_order_relaxed);
+  auto& process = *make_process(slot);
+  slot.tenant = &process;
+  process.does = std::move(behavior);
+  process.run_once = request.run_once;
+  slot.root.store(!parent, std::memory_order_relaxed);
+  if (!request.name.empty()) {
+    if (auto owner = names::add(request.name, process.self())) {
+      process.initializing = true;
+      process.by_signal = true;
+      end_process(process, exit_reason::normal);
+      return {start_status::already_started, owner, {}};
+    }
+    process.more().name = request.name;
+  }
+  attach_to_parent(process, parent, request.attach == attachment::link && running != nullptr);
+  init_outcome init;
+  {
+    as_process scope{&process};
+    guarded(process, [&] { init = process.does->init(); });
+  }
+  if (process.ending && init.status != init_status::ignore)
+    init = {init_status::stop, *process.ending};
+  auto outcome = outcome_of(process, init);
+  using status = start_status;
+  if (outcome.status == status::ignored || outcome.status == status::failed) {
+    process.ending = nullptr;
+    abandon(process, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
+    return outcome;
+  }
+  if (outcome.status == status::later) {
+    process.initializing = true;
+    process.more().on_started = std::move(request.on_started);
+  }
+  release(slot);
+  return outcome;
+}
+
+}  // namespace
+
+start_outcome start_process(std::unique_ptr<behavior> behavior, start_request request) {
+  auto* here = worker::current();
+  auto target = request.worker;
+  if (here != nullptr && (target < 0 || static_cast<std::uint32_t>(target) == here->index()))
+    return start_here(std::move(behavior), std::move(request),
+                      running != nullptr ? running->self() : pid{});
+  if (here != nullptr)
+    throw std::logic_error("expected a pinned process to be started from its own worker");
+  // Outside the scheduler: a worker starts it, this thread waits. An init that answers later is
+  // waited for as well.
+  auto* all = scheduler::instance();
+  if (all == nullptr)
+    throw std::logic_error(
+        "expected a running roost::runtime, got none: write `roost::runtime runtime;` first");
+  struct waiting {
+    std::mutex mutex;
+    std::condition_variable done;
+    std::optional<start_outcome> outcome;
+    void finish(start_outcome result) {
+      std::lock_guard guard{mutex};
+      outcome = std::move(result);
+      done.notify_all();
+    }
+  };
+  auto state = std::make_shared<waiting>();
+  auto told = std::move(request.on_started);
+  request.on_started = [state, told](start_outcome outcome) {
+    if (told) told(outcome);
+    state->finish(std::move(outcome));
+  };
+  auto& starter = target >= 0 ? all->at(static_cast<std::size_t>(target)) : all->pick();
+  starter.post_function([state, behavior = std::move(behavior),
+                         request = std::move(request)]() mutable {
+    auto outcome = start_here(std::move(behavior), std::move(request), pid{});
+    if (outcome.status != start_status::later) state->finish(std::move(outcome));
+  });
+  std::unique_lock guard{state->mutex};
+  state->done.wait(guard, [&] { return state->outcome.has_value(); });
+  return *state->outcome;
+}
+
+void finish_init(init_outcome init) {
+  auto& process = *running;
+  if (!process.initializing) return;
+  auto on_started = process.extra ? std::move(process.extra->on_started) : nullptr;
+  auto outcome = outcome_of(process, init);
+  if (outcome.status == start_status::ready) {
+    process.initializing = false;
+  } else {
+    // The one who started it is told by on_started, not by the link. It has not run, so
+    // `initializing` stays on and terminate() is not called.
+    process.by_signal = init.reason.is_orderly();
+    process.ending = std::make_unique<exit_reason>(
+        init.status == init_status::ignore ? exit_reason::normal : init.reason);
+  }
+  if (on_started) on_started(std::move(outcome));
+}
+
+void take_exits_while_initializing() { running->takes_exits_early = true; }
+
+timer exit_after(std::chrono::milliseconds delay, pid process, exit_reason reason) {
+  auto message = make_message<exit_signal>(message_kind::exit, std::move(reason), false);
+  message->from = self();
+  return timer(start_timer(delay, process, std::move(message)));
+}
+
+void stop_root(pid process, exit_reason reason) {
+  auto message = make_message<exit_signal>(message_kind::exit, std::move(reason), false);
+  enqueue(process, std::move(message));  // from nobody, who is its parent
+}
+
+spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach) {
+  start_request request;
+  request.attach = attach;
+  request.run_once = true;
+  auto outcome = start_process(std::move(behavior), std::move(request));
+  if (outcome.status != start_status::ready) throw process_exit(outcome.reason);
+  reference ref;
+  if (attach == attachment::monitor) ref = monitor(outcome.process);
+  signal(outcome.process, message_kind::start, {});
+  return {outcome.process, ref};
+}
+
+void set_receive_timeout(std::chrono::milliseconds delay) {
+  auto& process = *running;
+  process.receive_timeout.cancel();
+  process.timeout_ref = {};
+  if (delay.count() < 0) return;
+  auto message = make_message<timeout>(message_kind::info);
+  message->ref = process.timeout_ref = make_ref();
+  process.receive_timeout = timer(start_timer(delay, process.self(), std::move(message)));
+}
+
+}  // namespace roost::detail

@@ -1,0 +1,182 @@
+// private: the inside of a process: its slot in the process table, its mailbox and its state.
+//
+// A *slot* is never freed, only reused, so a sender needs no lock, no reference count and no grace
+// period: it pushes onto the slot's intake with one compare-and-swap, whatever has become of the
+// process. Every message says whom it was meant for; a receiver that took over the slot in between
+// treats it as mail for the dead. The process object itself is touched only by the worker that runs
+// it.
+//
+// The intake word packs the newest message (a Treiber stack, reversed on fetch, so FIFO per sender),
+// how many wait there, and whether somebody is already responsible for running the process:
+//
+//   63 … 48  count, saturating     47 … 4  message (16-byte aligned)     1  closed     0  claimed
+//
+// Whoever turns `claimed` on must schedule the process; only the process itself turns it off, and
+// only by finding its intake empty. `closed` means that nobody lives here: senders answer for the
+// dead themselves.
+#pragma once
+#include "runtime/compact_map.hpp"
+#include "runtime/gen_server.hpp"
+#include "runtime/process.hpp"
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace roost::detail {
+
+struct process;
+struct mailbox_thread;
+class worker;
+
+inline constexpr std::uint16_t unpinned = 0xFFFF;
+
+struct alignas(16) slot {
+  static constexpr std::uint64_t claimed = 1;
+  static constexpr std::uint64_t closed = 2;
+  static constexpr std::uint64_t pointer_mask = 0x0000'FFFF'FFFF'FFF0ULL;
+  static constexpr std::uint64_t one_message = 1ULL << 48;
+  static constexpr std::uint64_t count_mask = 0xFFFFULL << 48;
+
+  static message* first(std::uint64_t word) noexcept {
+    return reinterpret_cast<message*>(word & pointer_mask);
+  }
+
+  std::atomic<std::uint64_t> intake{claimed | closed};
+  std::atomic<std::uint64_t> id{0};            // of the tenant; 0 when free or exiting
+  process* tenant = nullptr;                   // owned by whoever holds the claim
+  mailbox_thread* thread = nullptr;            // instead of a process: an outside thread's mailbox
+  slot* run_next = nullptr;                    // in one run queue at most
+  std::atomic<std::uint16_t> home{unpinned};   // the worker that it is pinned to
+  std::atomic<bool> root{false};               // not started by a process
+  std::atomic<bool> is_thread{false};
+  std::atomic<std::uint32_t> queued{0};        // sorted messages that wait; the tenant writes
+  std::uint32_t index = 0;
+  std::uint64_t generation = 0;
+};
+
+// --- the process table ---------------------------------------------------------------------------
+
+inline constexpr unsigned index_bits = 28;
+inline constexpr std::uint32_t index_mask = (1U << index_bits) - 1;
+
+/// The slot of an id, whoever lives there now; null for an id that was never given out.
+slot* find_slot(std::uint64_t id) noexcept;
+
+/// Takes a free slot and gives it a new id. Throws std::length_error when the table is full.
+slot& take_slot();
+
+/// Gives the slot back. The caller holds the claim and has emptied the intake.
+void free_slot(slot& slot) noexcept;
+
+std::size_t process_count() noexcept;
+
+/// Calls f(slot&) for every slot in use; a snapshot that may miss what starts meanwhile.
+void for_each_slot(const std::function<void(slot&)>& f);
+
+// --- sending -------------------------------------------------------------------------------------
+
+/// Puts a message into the intake and schedules the process if it was idle. A message for nobody is
+/// answered as the dead would answer it.
+void deliver(std::uint64_t id, message_ptr message);
+
+/// Sends a message without a value: a signal, mostly.
+void signal(pid to, message_kind kind, reference ref);
+
+/// What happens to mail for a process that has gone: callers, linkers and monitors are told noproc.
+void answer_for_the_dead(pid gone, message_ptr message, const exit_reason& reason);
+
+/// Takes everything out of the intake, oldest first; the slot stays claimed.
+message* fetch(slot& slot) noexcept;
+
+/// As fetch, and closes the intake for good.
+message* close(slot& slot) noexcept;
+
+/// Gives up the claim if the intake is empty.
+bool try_idle(slot& slot) noexcept;
+
+// --- signals -------------------------------------------------------------------------------------
+
+struct exit_signal {
+  exit_reason reason;
+  bool linked = false;  // from a link rather than from exit/2
+};
+
+struct death_notice {
+  exit_reason reason;
+};
+
+struct task {
+  std::function<void()> run;
+};
+
+/// The caller's side of an unanswered request.
+struct open_request {
+  std::unique_ptr<call_waiter> waiter;
+  pid server;
+  timer deadline;
+};
+
+// --- the process ---------------------------------------------------------------------------------
+
+/// What only some processes have: kept apart so that the others stay small.
+struct process_extra {
+  std::string name;
+  compact_map<pid, char> links;
+  compact_map<reference, pid> monitors;       // mine
+  compact_map<reference, pid> monitored_by;   // of me
+  compact_map<reference, open_request> requests;  // my unanswered calls
+  compact_map<reference, pid> open_calls;     // calls that I have taken and not answered
+  std::function<void(start_outcome)> on_started;  // while init is not finished
+};
+
+struct process {
+  explicit process(slot& slot) noexcept : home(&slot), id(slot.id.load(std::memory_order_relaxed)) {}
+
+  pid self() const noexcept { return pid{id, 0}; }
+  process_extra& more() {
+    if (!extra) extra = std::make_unique<process_extra>();
+    return *extra;
+  }
+
+  slot* home;
+  std::uint64_t id;
+  std::unique_ptr<behavior> does;
+  std::unique_ptr<process_extra> extra;
+  message* oldest = nullptr;  // the sorted queue
+  message* newest = nullptr;
+  message* handling = nullptr;
+  std::unique_ptr<exit_reason> ending;  // set: ends after the current handler
+  pid parent;
+  timer receive_timeout;
+  reference timeout_ref;          // of the running receive timeout
+  std::uint64_t reductions = 0;
+  reference answering;            // the call that is being handled, until it is answered
+  bool trap_exit = false;
+  bool initializing = false;      // init has returned `later`
+  bool takes_exits_early = false; // … but sees trapped exits
+  bool suspended = false;
+  bool run_once = false;          // ends when nothing is left to wait for
+  bool by_signal = false;         // ends without terminate(): an exit signal that was not trapped
+};
+
+/// Creates the object of a process, which is a CAF actor; destroy releases the table's reference.
+process* make_process(slot& slot);
+void destroy_process(process* process, const exit_reason& reason) noexcept;
+
+/// Runs a process for a bounded number of messages. The caller holds the claim. Answers whether the
+/// process still has work, so that the caller puts it at the back of the run queue.
+bool run_process(slot& slot, unsigned budget);
+
+/// Drops a DOWN for `ref` that waits in the queue.
+void flush_down(process& process, reference ref) noexcept;
+
+/// The process that runs on this thread, or null.
+process* current_process() noexcept;
+
+/// Ends `process` now. Only for the one who runs it.
+void end_process(process& process, const exit_reason& reason) noexcept;
+
+}  // namespace roost::detail

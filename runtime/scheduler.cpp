@@ -1,0 +1,424 @@
+#include "runtime/scheduler.hpp"
+#include "runtime/mailbox_thread.hpp"
+#include <algorithm>
+#include <ctime>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace roost::detail {
+namespace {
+
+// How much a process may do before the next one has its turn, and how many processes may run before
+// the sockets and timers have theirs.
+constexpr unsigned messages_per_run = 64;
+constexpr unsigned runs_per_turn = 32;
+
+thread_local worker* this_worker = nullptr;
+std::atomic<scheduler*> the_scheduler{nullptr};
+
+std::uint64_t clock_ns() noexcept {
+  timespec time;
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000ULL +
+         static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+template <class Node>
+Node* reversed(Node* list, Node* Node::*next) noexcept {
+  Node* result = nullptr;
+  while (list != nullptr) {
+    auto* rest = list->*next;
+    list->*next = result;
+    result = list;
+    list = rest;
+  }
+  return result;
+}
+
+template <class Node>
+void push_shared(std::atomic<Node*>& stack, Node* node, Node* Node::*next) noexcept {
+  auto* head = stack.load(std::memory_order_relaxed);
+  do {
+    node->*next = head;
+  } while (!stack.compare_exchange_weak(head, node, std::memory_order_seq_cst,
+                                        std::memory_order_relaxed));
+}
+
+}  // namespace
+
+std::uint64_t exact_now() noexcept { return clock_ns() / 1'000'000; }
+
+// --- the ring ------------------------------------------------------------------------------------
+
+bool run_ring::push(slot* job) noexcept {
+  auto tail = tail_.load(std::memory_order_relaxed);
+  if (tail - head_.load(std::memory_order_acquire) == capacity) return false;
+  jobs_[tail % capacity].store(job, std::memory_order_relaxed);
+  tail_.store(tail + 1, std::memory_order_release);
+  return true;
+}
+
+slot* run_ring::pop() noexcept {
+  auto head = head_.load(std::memory_order_acquire);
+  while (head != tail_.load(std::memory_order_relaxed)) {
+    auto* job = jobs_[head % capacity].load(std::memory_order_relaxed);
+    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel,
+                                    std::memory_order_acquire))
+      return job;
+  }
+  return nullptr;
+}
+
+std::uint32_t run_ring::steal_into(run_ring& thief) {
+  auto to = thief.tail_.load(std::memory_order_relaxed);
+  auto head = head_.load(std::memory_order_acquire);
+  for (;;) {
+    auto available = tail_.load(std::memory_order_acquire) - head;
+    auto count = available - available / 2;
+    if (count == 0) return 0;
+    if (count > capacity / 2) {  // head and tail were read at different times
+      head = head_.load(std::memory_order_acquire);
+      continue;
+    }
+    for (std::uint32_t i = 0; i < count; ++i)
+      thief.jobs_[(to + i) % capacity].store(
+          jobs_[(head + i) % capacity].load(std::memory_order_relaxed), std::memory_order_relaxed);
+    if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel,
+                                    std::memory_order_acquire)) {
+      thief.tail_.store(to + count, std::memory_order_release);
+      return count;
+    }
+  }
+}
+
+std::uint32_t run_ring::size() const noexcept {
+  return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed);
+}
+
+// --- a worker ------------------------------------------------------------------------------------
+
+worker::worker(std::uint32_t index) : index_(index), wheel_(exact_now()), now_(exact_now()) {
+  epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
+  wakeup_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;  // the counter is never read: each write is one edge
+  event.data.ptr = nullptr;
+  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeup_, &event);
+}
+
+worker::~worker() {
+  unlink_cancelled();
+  auto* job = posted_.exchange(nullptr);
+  while (job != nullptr) delete std::exchange(job, job->next);
+  ::close(wakeup_);
+  ::close(epoll_);
+}
+
+worker* worker::current() noexcept { return this_worker; }
+
+void worker::enqueue(slot& slot) noexcept {
+  push_shared(inbox_, &slot, &slot::run_next);
+  wake();
+}
+
+void worker::post(std::unique_ptr<posted> job) noexcept {
+  push_shared(posted_, job.release(), &posted::next);
+  wake();
+}
+
+void worker::cancelled(timer_node* node) noexcept {
+  // Not worth a wake-up: the memory of the node can wait until the worker has other work.
+  push_shared(cancelled_, node, &timer_node::next_cancelled);
+}
+
+void worker::enqueue_foreign(void* job) {
+  {
+    std::lock_guard guard{foreign_mutex_};
+    foreign_.push_back(job);
+  }
+  foreign_count_.fetch_add(1, std::memory_order_seq_cst);
+  if (this_worker != this) wake();
+}
+
+void worker::wake() noexcept {
+  if (!sleeping_.load(std::memory_order_seq_cst)) return;
+  if (!sleeping_.exchange(false, std::memory_order_seq_cst)) return;
+  std::uint64_t one = 1;
+  (void)!::write(wakeup_, &one, sizeof one);
+}
+
+void worker::push(slot& slot) noexcept {
+  if (slot.home.load(std::memory_order_relaxed) != unpinned) {
+    slot.run_next = nullptr;
+    if (pinned_newest_ != nullptr)
+      pinned_newest_->run_next = &slot;
+    else
+      pinned_oldest_ = &slot;
+    pinned_newest_ = &slot;
+    return;
+  }
+  if (!overflow_.empty() || !ring_.push(&slot)) {
+    overflow_.push_back(&slot);
+    return;
+  }
+  // One waiting process is about to run here; a second one is worth another worker's while.
+  if (ring_.size() > 1) scheduler::instance()->wake_one_idle();
+}
+
+slot* worker::pop() noexcept {
+  pinned_first_ = !pinned_first_;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (pinned_first_ == (attempt == 0)) {
+      if (pinned_oldest_ == nullptr) continue;
+      auto* slot = pinned_oldest_;
+      pinned_oldest_ = slot->run_next;
+      if (pinned_oldest_ == nullptr) pinned_newest_ = nullptr;
+      return slot;
+    }
+    if (auto* slot = ring_.pop()) {
+      while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
+      return slot;
+    }
+  }
+  return nullptr;
+}
+
+void worker::take_inbox() noexcept {
+  if (inbox_.load(std::memory_order_relaxed) == nullptr) return;
+  auto* list = reversed(inbox_.exchange(nullptr, std::memory_order_seq_cst), &slot::run_next);
+  while (list != nullptr) {
+    auto* slot = std::exchange(list, list->run_next);
+    push(*slot);
+  }
+}
+
+void worker::take_posted() noexcept {
+  while (posted_.load(std::memory_order_relaxed) != nullptr) {
+    auto* list = reversed(posted_.exchange(nullptr, std::memory_order_seq_cst), &posted::next);
+    while (list != nullptr) {
+      std::unique_ptr<posted> job{std::exchange(list, list->next)};
+      job->run();
+    }
+  }
+}
+
+void worker::unlink_cancelled() noexcept {
+  if (cancelled_.load(std::memory_order_relaxed) == nullptr) return;
+  auto* list = cancelled_.exchange(nullptr, std::memory_order_acq_rel);
+  take_posted();  // a timer may have been started from outside and not be in the wheel yet
+  while (list != nullptr) {
+    auto* node = std::exchange(list, list->next_cancelled);
+    if (node->position == timer_node::detached)
+      node->release();
+    else
+      wheel_.remove(node);
+  }
+}
+
+void worker::flush_later(flushable& object) noexcept {
+  if (std::exchange(object.flush_queued, true)) return;
+  object.next_flush = flush_list_;
+  flush_list_ = &object;
+}
+
+void worker::flush() {
+  while (flush_list_ != nullptr) {
+    auto* list = std::exchange(flush_list_, nullptr);
+    while (list != nullptr) {
+      auto* object = std::exchange(list, list->next_flush);
+      object->flush_queued = false;
+      object->flush();
+    }
+  }
+}
+
+void worker::watch(int fd, std::uint32_t events, io_handler& handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &handler;
+  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  watched_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void worker::rewatch(int fd, std::uint32_t events, io_handler& handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &handler;
+  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+}
+
+void worker::unwatch(int fd) noexcept {
+  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  watched_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void worker::delete_after_poll(std::unique_ptr<io_handler> handler) {
+  // The batch of events that is being served may still name it.
+  dead_handlers_.push_back(std::move(handler));
+}
+
+void worker::poll(int timeout_ms) {
+  std::array<epoll_event, 256> events;
+  auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
+  sleeping_.store(false, std::memory_order_relaxed);
+  now_ = exact_now();
+  for (int i = 0; i < count; ++i)
+    if (auto* handler = static_cast<io_handler*>(events[static_cast<std::size_t>(i)].data.ptr))
+      handler->on_io(events[static_cast<std::size_t>(i)].events);
+  if (!dead_handlers_.empty()) std::exchange(dead_handlers_, {}).clear();
+}
+
+void worker::advance_timers() {
+  wheel_.advance(now_, [](timer_node* node) {
+    if (!node->finish(timer_node::state::fired)) {
+      // Cancelled by another thread, whose notice will drop the wheel's reference.
+      node->position = timer_node::detached;
+      return;
+    }
+    detail::enqueue(node->to, std::move(node->message));
+    node->release();
+  });
+}
+
+bool worker::steal_inbox(worker& victim) noexcept {
+  if (victim.inbox_.load(std::memory_order_relaxed) == nullptr) return false;
+  auto* list =
+      reversed(victim.inbox_.exchange(nullptr, std::memory_order_seq_cst), &slot::run_next);
+  bool found = false;
+  while (list != nullptr) {
+    auto* slot = std::exchange(list, list->run_next);
+    if (slot->home.load(std::memory_order_relaxed) == unpinned) {
+      push(*slot);
+      found = true;
+    } else {
+      victim.enqueue(*slot);
+    }
+  }
+  return found;
+}
+
+bool worker::steal() noexcept {
+  auto& all = *scheduler::instance();
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    auto& victim = all.at((index_ + i) % all.size());
+    if (victim.ring_.steal_into(ring_) > 0 || steal_inbox(victim)) return true;
+  }
+  return false;
+}
+
+bool worker::has_mail() const noexcept {
+  return inbox_.load(std::memory_order_seq_cst) != nullptr ||
+         posted_.load(std::memory_order_seq_cst) != nullptr ||
+         foreign_count_.load(std::memory_order_seq_cst) != 0;
+}
+
+void worker::sleep() {
+  auto bit = index_ < 64 ? 1ULL << index_ : 0;
+  auto& idle = scheduler::instance()->idle_;
+  idle.fetch_or(bit, std::memory_order_seq_cst);
+  sleeping_.store(true, std::memory_order_seq_cst);
+  // Whoever gave us work before seeing us asleep did not wake us: look once more.
+  if (has_mail() || steal()) {
+    idle.fetch_and(~bit, std::memory_order_relaxed);
+    sleeping_.store(false, std::memory_order_relaxed);
+    return;
+  }
+  int timeout = -1;
+  if (auto due = wheel_.next()) {
+    auto now = exact_now();
+    timeout = *due <= now ? 0
+                          : static_cast<int>(std::min<std::uint64_t>(*due - now, 60'000));
+  }
+  poll(timeout);
+  idle.fetch_and(~bit, std::memory_order_relaxed);
+}
+
+bool worker::turn() {
+  take_inbox();
+  take_posted();
+  unlink_cancelled();
+  unsigned runs = 0;
+  while (runs < runs_per_turn) {
+    auto* job = pop();
+    if (job == nullptr) break;
+    ++runs;
+    if (run_process(*job, messages_per_run)) push(*job);
+  }
+  if (flush_list_ != nullptr) flush();
+  return runs > 0;
+}
+
+void* worker::next_foreign_job() {
+  this_worker = this;
+  for (;;) {
+    auto start = clock_ns();
+    bool worked = turn();
+    now_ = exact_now();
+    advance_timers();
+    bool more = worked || has_mail() || ring_.size() > 0 || pinned_oldest_ != nullptr ||
+                flush_list_ != nullptr;
+    if (worked)
+      busy_ns_.store(busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),
+                     std::memory_order_relaxed);
+    if (foreign_count_.load(std::memory_order_relaxed) != 0) {
+      std::lock_guard guard{foreign_mutex_};
+      auto* job = foreign_.front();
+      foreign_.pop_front();
+      foreign_count_.fetch_sub(1, std::memory_order_relaxed);
+      return job;
+    }
+    if (more)
+      poll(0);
+    else if (!steal())
+      sleep();
+  }
+}
+
+// --- the scheduler -------------------------------------------------------------------------------
+
+scheduler::scheduler(std::size_t workers) {
+  for (std::size_t i = 0; i < workers; ++i)
+    workers_.push_back(std::make_unique<worker>(static_cast<std::uint32_t>(i)));
+  the_scheduler.store(this, std::memory_order_release);
+}
+
+scheduler::~scheduler() { the_scheduler.store(nullptr, std::memory_order_release); }
+
+scheduler* scheduler::instance() noexcept {
+  return the_scheduler.load(std::memory_order_acquire);
+}
+
+worker& scheduler::pick() noexcept {
+  if (auto idle = idle_.load(std::memory_order_relaxed); idle != 0)
+    return *workers_[static_cast<std::size_t>(std::countr_zero(idle))];
+  return *workers_[next_.fetch_add(1, std::memory_order_relaxed) % workers_.size()];
+}
+
+void scheduler::wake_one_idle() noexcept {
+  auto idle = idle_.load(std::memory_order_relaxed);
+  if (idle == 0) return;
+  auto bit = idle & (~idle + 1);
+  if ((idle_.fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0)
+    workers_[static_cast<std::size_t>(std::countr_zero(bit))]->wake();
+}
+
+void schedule(slot& slot) noexcept {
+  if (slot.thread != nullptr) return slot.thread->notify();
+  auto home = slot.home.load(std::memory_order_relaxed);
+  auto* here = worker::current();
+  auto* all = scheduler::instance();
+  if (home != unpinned) {
+    auto& target = all->at(home);
+    if (&target == here)
+      target.push(slot);
+    else
+      target.enqueue(slot);
+  } else if (here != nullptr) {
+    here->push(slot);
+  } else {
+    all->pick().enqueue(slot);
+  }
+}
+
+}  // namespace roost::detail

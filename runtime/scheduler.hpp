@@ -1,0 +1,174 @@
+// private: worker threads. Each owns a run queue, an inbox, a timing wheel and an epoll set.
+//
+// A worker's turn: take the inbox, run some processes, flush what they wrote to sockets, fire due
+// timers, look at the sockets. With nothing to do it steals, and with nothing to steal it sleeps in
+// epoll_wait until a socket, a timer or another thread (by eventfd) wakes it: an idle node costs
+// nothing.
+//
+// Processes that are not pinned to a worker wait in a ring from which idle workers steal half, from
+// the front, in O(1) per process (the shape of Go's run queue). Pinned processes wait in a list that
+// nobody else touches. Both are FIFO, so nobody starves.
+#pragma once
+#include "runtime/process_core.hpp"
+#include "runtime/timer_wheel.hpp"
+#include <array>
+#include <deque>
+
+namespace roost::detail {
+
+/// Something that an epoll set reports to, on its worker's thread.
+class io_handler {
+ public:
+  virtual ~io_handler() = default;
+  virtual void on_io(std::uint32_t events) = 0;
+};
+
+/// Something that wants to be called once at the end of the worker's turn.
+class flushable {
+ public:
+  virtual ~flushable() = default;
+  virtual void flush() = 0;
+
+  flushable* next_flush = nullptr;
+  bool flush_queued = false;
+};
+
+/// A function for a worker; deletes itself after it has run.
+struct posted {
+  virtual ~posted() = default;
+  virtual void run() = 0;
+  posted* next = nullptr;
+};
+
+class run_ring {
+ public:
+  static constexpr std::uint32_t capacity = 256;
+
+  bool push(slot* job) noexcept;               // owner
+  slot* pop() noexcept;                        // owner
+  std::uint32_t steal_into(run_ring& thief);   // any other thread; the thief owns its ring
+  std::uint32_t size() const noexcept;
+
+ private:
+  std::atomic<std::uint32_t> head_{0};
+  std::atomic<std::uint32_t> tail_{0};
+  std::array<std::atomic<slot*>, capacity> jobs_{};
+};
+
+class worker {
+ public:
+  explicit worker(std::uint32_t index);
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+  ~worker();
+
+  /// The worker of this thread, or null outside the scheduler.
+  static worker* current() noexcept;
+  std::uint32_t index() const noexcept { return index_; }
+
+  // Any thread.
+  void enqueue(slot& slot) noexcept;          // a process to run here
+  void post(std::unique_ptr<posted> job) noexcept;
+  template <class F>
+  void post_function(F function);
+  void cancelled(timer_node* node) noexcept;  // unlink it; takes over the wheel's reference
+  void enqueue_foreign(void* job);            // a caf::resumable
+  void wake() noexcept;
+
+  // The worker's own thread.
+  void* next_foreign_job();                   // runs the loop until CAF has something to run
+  void push(slot& slot) noexcept;             // at the back of the run queue
+  timer_wheel& timers() noexcept { return wheel_; }
+  void watch(int fd, std::uint32_t events, io_handler& handler);
+  void rewatch(int fd, std::uint32_t events, io_handler& handler);
+  void unwatch(int fd) noexcept;
+  void flush_later(flushable& object) noexcept;
+  void delete_after_poll(std::unique_ptr<io_handler> handler);
+  void take_posted() noexcept;                // runs what other threads have posted so far
+
+  /// Milliseconds of the scheduler's clock; `now` is read once per turn, `exact_now` each time.
+  std::uint64_t now() const noexcept { return now_; }
+
+  std::uint32_t load() const noexcept { return watched_.load(std::memory_order_relaxed); }
+  std::uint64_t busy_ns() const noexcept { return busy_ns_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class scheduler;
+
+  bool turn();
+  void take_inbox() noexcept;
+  slot* pop() noexcept;
+  void flush();
+  void advance_timers();
+  void poll(int timeout_ms);
+  bool steal() noexcept;
+  bool steal_inbox(worker& victim) noexcept;
+  void sleep();
+  bool has_mail() const noexcept;
+  void unlink_cancelled() noexcept;
+
+  const std::uint32_t index_;
+  int epoll_ = -1;
+  int wakeup_ = -1;
+
+  run_ring ring_;
+  std::deque<slot*> overflow_;      // what the ring had no room for
+  slot* pinned_oldest_ = nullptr;
+  slot* pinned_newest_ = nullptr;
+  bool pinned_first_ = false;
+
+  timer_wheel wheel_;
+  std::uint64_t now_ = 0;
+  flushable* flush_list_ = nullptr;
+  std::vector<std::unique_ptr<io_handler>> dead_handlers_;
+  std::atomic<std::uint32_t> watched_{0};
+  std::atomic<std::uint64_t> busy_ns_{0};
+
+  alignas(64) std::atomic<slot*> inbox_{nullptr};
+  std::atomic<posted*> posted_{nullptr};
+  std::atomic<timer_node*> cancelled_{nullptr};
+  std::atomic<bool> sleeping_{false};
+  std::atomic<std::uint32_t> foreign_count_{0};
+  std::mutex foreign_mutex_;
+  std::deque<void*> foreign_;
+};
+
+/// All workers of the node. Created by the CAF module, lives as long as the runtime.
+class scheduler {
+ public:
+  static scheduler* instance() noexcept;
+
+  explicit scheduler(std::size_t workers);
+  ~scheduler();
+
+  std::size_t size() const noexcept { return workers_.size(); }
+  worker& at(std::size_t index) noexcept { return *workers_[index]; }
+
+  /// For work from outside: an idle worker if there is one.
+  worker& pick() noexcept;
+  void wake_one_idle() noexcept;
+
+ private:
+  friend class worker;
+  std::vector<std::unique_ptr<worker>> workers_;
+  std::atomic<std::uint64_t> idle_{0};  // one bit per sleeping worker (of the first 64)
+  std::atomic<std::uint32_t> next_{0};
+};
+
+/// Makes a process that has just become runnable run. The caller has turned the claim on.
+void schedule(slot& slot) noexcept;
+
+/// Milliseconds since the clock's start, read now.
+std::uint64_t exact_now() noexcept;
+
+template <class F>
+void worker::post_function(F function) {
+  struct job final : posted {
+    explicit job(F f) : f(std::move(f)) {}
+    void run() override { f(); }
+    F f;
+  };
+  post(std::make_unique<job>(std::move(function)));
+}
+
+}  // namespace roost::detail

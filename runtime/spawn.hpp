@@ -1,0 +1,55 @@
+// runtime/spawn.hpp
+//
+// How a behavior becomes a process. The typed fronts (gen_server, supervisor, channel) use this; user
+// code calls their start functions.
+//
+// Starting is synchronous as in OTP, and does not block: init runs at once, in place, as the new
+// process, on the starter's thread (a thread outside the scheduler waits for a worker to do so). An
+// init that answers `later` leaves the process initializing: it takes no message until
+// `finish_init` is called from within it.
+#pragma once
+#include "runtime/process.hpp"
+#include <functional>
+
+namespace roost::detail {
+
+enum class start_status : std::uint8_t { ready, ignored, failed, already_started, later };
+
+struct start_outcome {
+  start_status status = start_status::ready;
+  pid process;  // the new one; with already_started, the present owner of the name
+  exit_reason reason;
+};
+
+struct start_request {
+  std::string name = {};
+  attachment attach = attachment::none;
+  /// Told once, on the new process's thread, when an init that answered `later` has finished.
+  std::function<void(start_outcome)> on_started = {};
+  /// The worker to stay on; -1: any.
+  int worker = -1;
+  bool run_once = false;  // ends when it has nothing left to do
+};
+
+start_outcome start_process(std::unique_ptr<behavior> behavior, start_request request);
+
+/// Ends the initializing phase of the calling process.
+void finish_init(init_outcome outcome);
+
+/// Lets the calling process see trapped exits while its init goes on: a supervisor, which waits for
+/// its children.
+void take_exits_while_initializing();
+
+/// Sends an exit signal after a while.
+timer exit_after(std::chrono::milliseconds delay, pid process, exit_reason reason);
+
+/// Tells a process that no other process has started to end, as its parent would.
+void stop_root(pid process, exit_reason reason);
+
+/// The process is told with a `timeout` message unless another message comes first. Negative: never.
+void set_receive_timeout(std::chrono::milliseconds delay);
+
+/// Runs `run` in the process `to`, in order with its messages.
+void run_in(pid to, std::function<void()> run);
+
+}  // namespace roost::detail

@@ -1,0 +1,109 @@
+// supervision/child_spec.hpp
+//
+// How a supervisor starts, restarts and stops one child. `child<S>(arguments…)` makes the spec of a
+// server, of another supervisor, or of anything that offers a `child_spec` of its own; `with` changes
+// what its author chose.
+//
+//   roost::child<counter>(0)
+//   roost::child<counter>({.name = "counter"}, 0)
+//   roost::child<roost::pub_sub>({.name = "chat"})
+//   roost::with(roost::child<counter>(0), {.restart = roost::transient, .shutdown = 10s})
+//
+// A server states its own defaults with a member
+// `static constexpr roost::child_options child_options{.restart = roost::temporary};`
+//
+// The arguments are copied: a restart needs them again.
+//
+// Source: OTP supervisor, "Child Specification"; Elixir Supervisor.
+#pragma once
+#include "runtime/gen_server.hpp"
+#include "supervision/restart_plan.hpp"
+
+namespace roost {
+
+/// How long a child may take to stop after it was told to `shutdown`, before it is killed.
+class shutdown_time {
+ public:
+  constexpr shutdown_time(std::chrono::milliseconds limit) : limit_(limit) {}
+  constexpr shutdown_time(std::chrono::seconds limit) : limit_(limit) {}
+
+  constexpr bool is_brutal_kill() const { return limit_ == std::chrono::milliseconds(-2); }
+  constexpr bool is_infinity() const { return limit_ == std::chrono::milliseconds(-1); }
+  constexpr std::chrono::milliseconds limit() const { return limit_; }
+
+ private:
+  std::chrono::milliseconds limit_;
+};
+inline constexpr shutdown_time brutal_kill{std::chrono::milliseconds(-2)};
+
+enum class child_type { worker, supervisor };
+
+/// What `with` may change; what is left out stays as it was.
+struct child_options {
+  std::optional<std::string_view> id = {};
+  std::optional<enum restart> restart = {};
+  std::optional<shutdown_time> shutdown = {};
+  std::optional<bool> significant = {};
+};
+
+struct child_spec {
+  /// Starts the child, linked to the calling process. A child that finishes its init later says so,
+  /// and calls the function when it has, from its own thread.
+  using start_function =
+      std::function<detail::start_outcome(std::function<void(detail::start_outcome)>)>;
+
+  std::string id;
+  start_function start;
+  enum restart restart = permanent;
+  shutdown_time shutdown = std::chrono::milliseconds(5000);  // a supervisor: infinity
+  bool significant = false;  // only with transient or temporary: see auto_shutdown
+  child_type type = child_type::worker;
+};
+
+/// The spec with some of its values changed.
+child_spec with(child_spec spec, const child_options& options);
+
+namespace detail {
+
+/// "chat::counter" → "counter": what people call the child.
+std::string short_name(std::string_view type);
+
+child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
+                                   std::string name);
+
+template <class S, class... Args>
+child_spec server_spec(start_options options, Args... args) {
+  static_assert((std::copy_constructible<Args> && ...),
+                "start arguments are copied, because a restart needs them again: make them "
+                "copyable, or pass a shared_ptr");
+  child_spec spec{.id = options.name.empty() ? short_name(type_name<S>()) : options.name,
+                  .start = starter([args...] { return make_server<S>(args...); }, options.name)};
+  if constexpr (requires { S::child_options; }) spec = with(std::move(spec), S::child_options);
+  return spec;
+}
+
+template <class S>
+concept has_own_spec =
+    requires(typename S::options options) { child_spec{S::child_spec(std::move(options))}; };
+
+}  // namespace detail
+
+template <class S>
+  requires detail::has_own_spec<S>
+child_spec child(typename S::options options) {
+  return S::child_spec(std::move(options));
+}
+
+template <class S, class... Args>
+  requires(!detail::has_own_spec<S>)
+child_spec child(start_options options, Args... args) {
+  return detail::server_spec<S>(std::move(options), std::move(args)...);
+}
+
+template <class S, class... Args>
+  requires(!detail::has_own_spec<S>)
+child_spec child(Args... args) {
+  return detail::server_spec<S>(start_options{}, std::move(args)...);
+}
+
+}  // namespace roost
