@@ -196,7 +196,8 @@ std::string shortened(std::string text, std::size_t limit) {
 }  // namespace
 
 // Builds the value of text that the scanner accepted, so nothing here can fail. Recursion is as
-// deep as the nesting, which the scanner limits; what need not be in its frames is kept out of them.
+// deep as the nesting, which the scanner limits; what need not be in its frames is kept out of
+// them.
 class json_builder {
  public:
   explicit json_builder(std::string_view text) : at_(text.data()), end_(at_ + text.size()) {}
@@ -302,7 +303,8 @@ class json_builder {
   // Containers grow at the end of these and leave once their size is known, so that each of them
   // takes one piece of memory.
   template <class Item>
-  [[gnu::noinline]] static std::vector<Item> taken_from(std::vector<Item>& growing, std::size_t first) {
+  [[gnu::noinline]] static std::vector<Item> taken_from(
+      std::vector<Item>& growing, std::size_t first) {
     const auto start = growing.begin() + static_cast<std::ptrdiff_t>(first);
     std::vector<Item> taken(std::make_move_iterator(start), std::make_move_iterator(growing.end()));
     growing.erase(start, growing.end());

@@ -11,7 +11,7 @@ constinit const json null_json{};
 
 // Text is written here first, since the block needs its size; the memory is used again.
 std::string& scratch() {
-  constexpr std::size_t worth_keeping = 64 * 1024;
+  constexpr std::size_t worth_keeping = 65'536;
   thread_local std::string text;
   if (text.capacity() > worth_keeping) text = std::string();
   text.clear();

@@ -12,6 +12,7 @@ string(REPLACE "]" "\\x5d" report "${report}")
 string(REPLACE ";" "\\x3b" report "${report}")
 string(REGEX MATCHALL "<TestCase [^\n]*/>" cases "${report}")
 
+get_filename_component(bin_dir ${program} DIRECTORY)
 foreach(case IN LISTS cases)
   string(REGEX REPLACE ".* name=\"([^\"]*)\".*" "\\1" title "${case}")
   string(REGEX REPLACE ".* filename=\"([^\"]*)\".*" "\\1" file "${case}")
@@ -41,6 +42,7 @@ foreach(case IN LISTS cases)
   set_tests_properties("${name}" PROPERTIES
     LABELS "${labels};${suite}"
     TIMEOUT ${limit}
+    ENVIRONMENT "ROOST_BIN_DIR=${bin_dir}"
     WORKING_DIRECTORY ${source_dir})
 endforeach()
 

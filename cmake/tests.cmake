@@ -2,6 +2,8 @@
 #
 # Labels: `unit` runs under the sanitizers too, `build` checks the build itself, `slow` and `browser`
 # are left out by `script/test --quick`, `long` runs with `script/test --long` only.
+#
+# Tests run in the root of the repository and find the executables in $ROOST_BIN_DIR.
 if(NOT ROOST_TESTS)
   return()
 endif()
@@ -51,12 +53,15 @@ endfunction()
 
 # roost_check(NAME LABELS … COMMAND …)
 #
-# Declares any other command as a test. It runs in the root of the repository.
+# Declares any other command as a test.
 function(roost_check name)
   cmake_parse_arguments(PARSE_ARGV 1 CHECK "" "" "LABELS;COMMAND")
   roost_no_leftovers("${CHECK_UNPARSED_ARGUMENTS}")
   add_test(NAME ${name} COMMAND ${CHECK_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS "${CHECK_LABELS}" TIMEOUT ${ROOST_SLOW_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${CHECK_LABELS}"
+    TIMEOUT ${ROOST_SLOW_TIMEOUT}
+    ENVIRONMENT ROOST_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
   if("build" IN_LIST CHECK_LABELS)
     # Two builds in one tree at the same time get in each other's way.
     set_tests_properties(${name} PROPERTIES RESOURCE_LOCK build_tree)

@@ -30,8 +30,9 @@ struct node {
 
 // ----------------------------------------------------------------------------------- sentences
 
-config_error failure(const std::string& subject, std::string_view expectation,
-                     const std::string& got, const std::string& where) {
+config_error failure(
+    const std::string& subject, std::string_view expectation, const std::string& got,
+    const std::string& where) {
   auto sentence = "expected " + subject + " to be " + std::string(expectation) + ", got " + got;
   return config_error(where.empty() ? sentence : sentence + " (" + where + ")");
 }
@@ -54,10 +55,14 @@ std::string quoted_if_needed(std::string_view text) {
 std::string describe(const node* value, std::string_view key) {
   if (!value) return "nothing";
   switch (value->form) {
-    case node::form::null: return "nothing";
-    case node::form::list: return "a list";
-    case node::form::map: return "a section";
-    case node::form::scalar: break;
+    case node::form::null:
+      return "nothing";
+    case node::form::list:
+      return "a list";
+    case node::form::map:
+      return "a section";
+    case node::form::scalar:
+      break;
   }
   return looks_secret(key) ? "[FILTERED]" : quoted_if_needed(value->text);
 }
@@ -101,10 +106,10 @@ struct unit {
 
 constexpr std::array duration_units{unit{"", 1},     unit{"ms", 1},     unit{"s", 1e3},
                                     unit{"m", 60e3}, unit{"h", 3600e3}, unit{"d", 86400e3}};
-constexpr std::array size_units{
-    unit{"", 1},     unit{"b", 1},         unit{"kb", 1e3},      unit{"mb", 1e6},
-    unit{"gb", 1e9}, unit{"tb", 1e12},     unit{"kib", 0x1p10},  unit{"mib", 0x1p20},
-    unit{"gib", 0x1p30}, unit{"tib", 0x1p40}};
+constexpr std::array size_units{unit{"", 1},         unit{"b", 1},        unit{"kb", 1e3},
+                                unit{"mb", 1e6},     unit{"gb", 1e9},     unit{"tb", 1e12},
+                                unit{"kib", 0x1p10}, unit{"mib", 0x1p20}, unit{"gib", 0x1p30},
+                                unit{"tib", 0x1p40}};
 
 std::string lower(std::string_view text) {
   std::string result(text);
@@ -198,8 +203,8 @@ class reader {
         throw failure(name_, "one YAML document", std::to_string(documents.size()), "");
       return documents.empty() ? node{} : convert(documents[0], 0);
     } catch (const YAML::Exception& error) {
-      throw failure(has_lines_ ? name_ : "the value", "valid YAML", '"' + error.msg + '"',
-                    place(error.mark));
+      throw failure(
+          has_lines_ ? name_ : "the value", "valid YAML", '"' + error.msg + '"', place(error.mark));
     }
   }
 
@@ -400,8 +405,8 @@ struct known_keys {
     return {names.begin(), names.end()};
   }
 
-  void collect_unknown(const node& value, const std::string& path,
-                       std::vector<unknown_key>& unknown) const {
+  void collect_unknown(
+      const node& value, const std::string& path, std::vector<unknown_key>& unknown) const {
     if (open.contains(path)) return;
     bool in_map = value.form == node::form::map;
     for (std::size_t i = 0; i < value.children.size(); ++i) {
@@ -420,8 +425,9 @@ struct known_keys {
     for (const auto& name : candidates) list += (list.empty() ? "" : ", ") + name;
     auto expected = candidates.empty() ? std::string("no key") : "one of " + list;
     auto level = key.section.empty() ? "at the top level" : "in section " + key.section;
-    return config_error("expected " + expected + ' ' + level + ", got " + key.name + " (" +
-                        key.where + ')' + suggestion(key.name, candidates));
+    return config_error(
+        "expected " + expected + ' ' + level + ", got " + key.name + " (" + key.where + ')' +
+        suggestion(key.name, candidates));
   }
 };
 
@@ -478,8 +484,8 @@ config config::load_file(const std::string& path, const std::vector<std::string>
   return from_text(read_file(path), path, overrides);
 }
 
-config config::from_text(std::string_view text, std::string name,
-                         const std::vector<std::string>& overrides) {
+config config::from_text(
+    std::string_view text, std::string name, const std::vector<std::string>& overrides) {
   config result;
   auto& source = *result.source_;
   source.name = std::move(name);
@@ -550,8 +556,8 @@ std::vector<std::string> config::keys(std::string_view key) const {
   return value ? value->names : std::vector<std::string>();
 }
 
-bool config::read_integer(std::string_view key, std::int64_t& value, std::int64_t min,
-                          std::int64_t max) const {
+bool config::read_integer(
+    std::string_view key, std::int64_t& value, std::int64_t min, std::int64_t max) const {
   auto range = describe_range(min, max);
   const auto* found = source_->look_up_scalar(full_key(key), range);
   if (!found) return false;
@@ -630,7 +636,8 @@ void config::allow_section(std::string_view key) const {
 
 std::vector<std::string> config::unknown_keys() const {
   std::vector<std::string> keys;
-  for (const auto& key : source_->unknown_below(prefix_)) keys.push_back(join(key.section, key.name));
+  for (const auto& key : source_->unknown_below(prefix_))
+    keys.push_back(join(key.section, key.name));
   return keys;
 }
 

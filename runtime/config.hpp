@@ -67,8 +67,8 @@ concept config_integer = std::integral<T> && !std::same_as<T, bool>;
 /// never negative. Integers reach up to 2^63-1.
 template <class T>
 concept config_value = config_integer<T> || std::same_as<T, bool> || std::same_as<T, double> ||
-                       std::same_as<T, std::string> || std::same_as<T, std::vector<std::string>> ||
-                       std::same_as<T, std::chrono::milliseconds> || std::same_as<T, byte_size>;
+    std::same_as<T, std::string> || std::same_as<T, std::vector<std::string>> ||
+    std::same_as<T, std::chrono::milliseconds> || std::same_as<T, byte_size>;
 
 class config {
  public:
@@ -78,8 +78,8 @@ class config {
   static config load_file(const std::string& path, const std::vector<std::string>& overrides = {});
 
   /// As load_file; `name` is what errors call the text.
-  static config from_text(std::string_view text, std::string name,
-                          const std::vector<std::string>& overrides = {});
+  static config from_text(
+      std::string_view text, std::string name, const std::vector<std::string>& overrides = {});
 
   /// Sets one key from `dotted.key=value`; the value is YAML: `4001`, `true`, `[a, b]`. Call it
   /// before taking sections, which keep the values they were taken with.
@@ -148,15 +148,16 @@ class config {
   template <config_integer T>
   bool read(std::string_view key, T& value) const {
     std::int64_t number = 0;
-    bool found = read_integer(key, number, signed_limit(std::numeric_limits<T>::min()),
-                              signed_limit(std::numeric_limits<T>::max()));
+    bool found = read_integer(
+        key, number, signed_limit(std::numeric_limits<T>::min()),
+        signed_limit(std::numeric_limits<T>::max()));
     value = static_cast<T>(number);
     return found;
   }
 
   // Each answers false and leaves `value` alone if the key is absent.
-  bool read_integer(std::string_view key, std::int64_t& value, std::int64_t min,
-                    std::int64_t max) const;
+  bool read_integer(
+      std::string_view key, std::int64_t& value, std::int64_t min, std::int64_t max) const;
   bool read(std::string_view key, bool& value) const;
   bool read(std::string_view key, double& value) const;
   bool read(std::string_view key, std::string& value) const;

@@ -232,27 +232,33 @@ class log_file {
   void handle(const log_event& event) {
     auto line = line_of(event, format_, false);
     attempt([&] { sink_.log(spdlog::details::log_msg("", spdlog::level::info, line)); });
+    unflushed_ = true;
     if (event.level <= log_level::error) flush();
   }
 
   void flush() {
-    attempt([&] { sink_.flush(); });
+    // Only a flush that has something to write proves that there is room: a line may have gone to a
+    // buffer, and after an error the buffer is empty.
+    if (!std::exchange(unflushed_, false)) return;
+    if (attempt([&] { sink_.flush(); })) failing_ = false;
   }
 
  private:
   template <class Action>
-  void attempt(Action action) {
+  bool attempt(Action action) {
     try {
       action();
-      failing_ = false;
+      return true;
     } catch (const spdlog::spdlog_ex& error) {
       if (!std::exchange(failing_, true))
         write_to_stderr(fmt::format("log lines are lost: {}\n", error.what()));
+      return false;
     }
   }
 
   log_format format_;
   spdlog::sinks::rotating_file_sink_st sink_;
+  bool unflushed_ = false;
   bool failing_ = false;
 };
 
@@ -264,9 +270,11 @@ sink sink_for(const logger_options& options) {
 
 // ---------------------------------------------------------------------------------------- filter
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
 bool contains_ignoring_case(std::string_view text, std::string_view word) {
-  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return !std::ranges::search(text, word, {}, lower, lower).empty();
+  auto same = [](char a, char b) { return lower(a) == lower(b); };
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
 }
 
 class name_filter {
@@ -349,11 +357,12 @@ class dispatcher {
 
   void give_up(entry& entry, std::string reason) {
     entry.detached = true;
-    failures_.push_back({.time = std::chrono::system_clock::now(),
-                         .level = log_level::error,
-                         .message = "log handler detached",
-                         .fields = {{"handler", static_cast<std::int64_t>(entry.id)},
-                                    {"reason", std::move(reason)}}});
+    failures_.push_back(
+        {.time = std::chrono::system_clock::now(),
+         .level = log_level::error,
+         .message = "log handler detached",
+         .fields = {
+             {"handler", static_cast<std::int64_t>(entry.id)}, {"reason", std::move(reason)}}});
   }
 
   void drop_detached() {
@@ -386,7 +395,7 @@ std::size_t weight(const log_event& event) {
     bytes += sizeof(field) + field.name.size();
     if (const auto* text = std::get_if<std::string>(&field.value)) bytes += text->size();
     if (const auto* list = std::get_if<std::vector<std::string>>(&field.value))
-      for (const auto& item : *list) bytes += sizeof(item) + item.size();
+      for (const auto& item : *list) bytes += sizeof(std::string) + item.size();
   }
   return bytes;
 }
@@ -407,12 +416,23 @@ class core {
     return only;
   }
 
+  /// Asked before a line is copied, so that dropping it is cheap when there are many.
+  bool refuses(log_level level) {
+    if (inside_handler) return true;
+    if (!overloaded_.load(std::memory_order_relaxed)) return false;
+    std::lock_guard lock(mutex_);
+    if (!is_full(level)) return false;
+    ++dropped_;
+    return true;
+  }
+
   void push(log_event event) {
     if (inside_handler) return;
     auto bytes = weight(event);
     std::unique_lock lock(mutex_);
     if (mode_ == mode::queued && is_full(event.level)) {
       ++dropped_;
+      overloaded_ = true;
       return;
     }
     queued_bytes_ += bytes;
@@ -466,9 +486,10 @@ class core {
   void submit(std::unique_lock<std::mutex>& lock, item item) {
     if (mode_ == mode::queued && !thread_.joinable() && !start()) mode_ = mode::direct;
     if (mode_ == mode::queued) {
+      bool idle = queue_.empty();
       queue_.push_back(std::move(item));
       lock.unlock();
-      wake_.notify_one();
+      if (idle) wake_.notify_one();  // else the thread is at work, or woken already
       return;
     }
     bool direct = mode_ == mode::direct;
@@ -514,6 +535,7 @@ class core {
   std::optional<std::size_t> take(std::vector<item>& batch) {
     std::unique_lock lock(mutex_);
     in_hand_ = in_hand_bytes_ = 0;
+    overloaded_ = false;
     wake_.wait(lock, [&] { return !queue_.empty() || dropped_ > 0 || mode_ != mode::queued; });
     if (queue_.empty() && dropped_ == 0) return std::nullopt;
     batch.swap(queue_);
@@ -529,10 +551,11 @@ class core {
   }
 
   void report_dropped(std::size_t count) {
-    dispatcher_.dispatch({.time = std::chrono::system_clock::now(),
-                          .level = log_level::warning,
-                          .message = fmt::format("{} messages dropped", count),
-                          .fields = {{"dropped", static_cast<std::int64_t>(count)}}});
+    dispatcher_.dispatch(
+        {.time = std::chrono::system_clock::now(),
+         .level = log_level::warning,
+         .message = fmt::format("{} messages dropped", count),
+         .fields = {{"dropped", static_cast<std::int64_t>(count)}}});
   }
 
   void close() {
@@ -558,16 +581,19 @@ class core {
   mode mode_ = mode::queued;
   std::thread thread_;
 
+  std::atomic<bool> overloaded_ = false;  // a hint: lines were dropped since the thread last looked
+
   std::mutex dispatch_mutex_;  // guards dispatcher_; held while handlers run
   dispatcher dispatcher_;
 };
 
-log_event make_event(log_level level, std::string_view kind, std::string_view message,
-                     log_arguments arguments) {
-  log_event event{.time = std::chrono::system_clock::now(),
-                  .level = level,
-                  .message = std::string(message),
-                  .kind = std::string(kind)};
+log_event make_event(
+    log_level level, std::string_view kind, std::string_view message, log_arguments arguments) {
+  log_event event{
+      .time = std::chrono::system_clock::now(),
+      .level = level,
+      .message = std::string(message),
+      .kind = std::string(kind)};
   event.fields.reserve(arguments.size());
   for (const auto& argument : arguments)
     event.fields.push_back({std::string(argument.name), argument.value.copy()});
@@ -579,14 +605,15 @@ log_event make_event(log_level level, std::string_view kind, std::string_view me
 // ---------------------------------------------------------------------------------------- values
 
 std::string_view to_string(log_level level) {
-  return level_names[static_cast<std::size_t>(static_cast<int>(level) + 1)];
+  auto index = static_cast<int>(level) + 1;
+  return level_names[static_cast<std::size_t>(index)];
 }
 
 log_level to_log_level(std::string_view name) {
   auto found = std::ranges::find(level_names, name);
   if (found == level_names.end())
-    throw std::invalid_argument(fmt::format("expected level to be one of {}, got {}",
-                                            fmt::join(level_names, ", "), name));
+    throw std::invalid_argument(
+        fmt::format("expected level to be one of {}, got {}", fmt::join(level_names, ", "), name));
   return static_cast<log_level>(found - level_names.begin() - 1);
 }
 
@@ -597,14 +624,19 @@ const log_value* log_event::field(std::string_view name) const {
 
 log_value log_view::copy() const {
   switch (kind_) {
-    case kind::integer: return integer_;
-    case kind::real: return real_;
-    case kind::boolean: return boolean_;
-    case kind::list: return *list_;
+    case kind::integer:
+      return integer_;
+    case kind::real:
+      return real_;
+    case kind::boolean:
+      return boolean_;
+    case kind::list:
+      return *list_;
     case kind::natural:
       if (integer_ >= 0) return integer_;
       return std::to_string(static_cast<std::uint64_t>(integer_));
-    case kind::text: break;
+    case kind::text:
+      break;
   }
   return std::string(text_);
 }
@@ -616,29 +648,33 @@ void logger::set_level(log_level level) noexcept {
 }
 
 void logger::write(log_level level, std::string_view message, log_arguments fields) {
-  core::instance().push(make_event(level, {}, message, fields));
+  auto& core = core::instance();
+  if (!core.refuses(level)) core.push(make_event(level, {}, message, fields));
 }
 
 void logger::write(log_event event) { core::instance().push(std::move(event)); }
 
-void logger::report(log_level level, std::string_view kind, std::string_view message,
-                    log_arguments fields) {
-  if (enabled(level)) core::instance().push(make_event(level, kind, message, fields));
+void logger::report(
+    log_level level, std::string_view kind, std::string_view message, log_arguments fields) {
+  if (!enabled(level)) return;
+  auto& core = core::instance();
+  if (!core.refuses(level)) core.push(make_event(level, kind, message, fields));
 }
 
 void logger::report(const crash_report& crash) {
   if (!enabled(log_level::error)) return;
   auto who = crash.name.empty() ? crash.process : crash.name + ' ' + crash.process;
-  report(log_level::error, "crash_report", "process " + who + " crashed: " + crash.reason,
-         {{"process", crash.process},
-          {"name", crash.name},
-          {"initial_call", crash.initial_call},
-          {"reason", crash.reason},
-          {"where", crash.where},
-          {"last_message", crash.last_message},
-          {"message_queue_len", crash.message_queue_len},
-          {"ancestors", crash.ancestors},
-          {"links", crash.links}});
+  report(
+      log_level::error, "crash_report", "process " + who + " crashed: " + crash.reason,
+      {{"process", crash.process},
+       {"name", crash.name},
+       {"initial_call", crash.initial_call},
+       {"reason", crash.reason},
+       {"where", crash.where},
+       {"last_message", crash.last_message},
+       {"message_queue_len", crash.message_queue_len},
+       {"ancestors", crash.ancestors},
+       {"links", crash.links}});
 }
 
 logger::handler_id logger::attach(log_handler handler) {
@@ -653,8 +689,9 @@ logger::handler_id logger::attach(log_handler handler) {
 
 bool logger::detach(handler_id id) {
   auto found = std::make_shared<bool>(false);
-  core::instance().run([=](dispatcher& handlers) { *found = handlers.detach(id); },
-                       std::chrono::milliseconds::max());
+  core::instance().run(
+      [=](dispatcher& handlers) { *found = handlers.detach(id); },
+      std::chrono::milliseconds::max());
   return *found;
 }
 
@@ -667,9 +704,9 @@ bool logger::is_filtered(std::string_view name) { return core::instance().filter
 
 std::string logger::format_text(const log_event& event, bool colors) {
   auto color = colors ? color_of(event.level) : "";
-  auto line = fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} {}[{}]{} ", calendar(event.time, false),
-                          milliseconds_of(event.time), color, to_string(event.level),
-                          color.empty() ? "" : "\x1b[0m");
+  auto line = fmt::format(
+      "{:%Y-%m-%d %H:%M:%S}.{:03} {}[{}]{} ", calendar(event.time, false),
+      milliseconds_of(event.time), color, to_string(event.level), color.empty() ? "" : "\x1b[0m");
   if (!event.kind.empty()) line += event.kind + ": ";
   append_escaped(line, event.message, "\n  ");
   append_fields(line, event);
@@ -677,9 +714,9 @@ std::string logger::format_text(const log_event& event, bool colors) {
 }
 
 std::string logger::format_json(const log_event& event) {
-  auto line = fmt::format(R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:03}Z","level":"{}","message":)",
-                          calendar(event.time, true), milliseconds_of(event.time),
-                          to_string(event.level));
+  auto line = fmt::format(
+      R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:03}Z","level":"{}","message":)",
+      calendar(event.time, true), milliseconds_of(event.time), to_string(event.level));
   append_json(line, event.message);
   if (!event.kind.empty()) append_json(line += R"(,"kind":)", event.kind);
   const char* separator = R"(,"fields":{)";
@@ -720,8 +757,8 @@ void configure_logger(const logger_options& options) {
   try {
     sink = sink_for(options);
   } catch (const spdlog::spdlog_ex& error) {
-    throw std::invalid_argument(
-        fmt::format("expected {} to be a writable log file, got \"{}\"", options.file, error.what()));
+    throw std::invalid_argument(fmt::format(
+        "expected {} to be a writable log file, got \"{}\"", options.file, error.what()));
   }
   auto& core = core::instance();
   core.filter.set(options.filter);

@@ -1,9 +1,9 @@
 // runtime/logger.hpp
 //
 // Structured logging: a line is a message and named values, handed to handlers as data and turned
-// into text last. The default handler writes to stderr. A line below the level costs a comparison;
-// any other is copied into a bounded queue, and one thread of the logger does the rest, so a slow
-// disk never holds up a worker.
+// into text last. The default handler writes to stderr. A line below the level costs a comparison
+// and no copy; any other is copied into a bounded queue, and one thread of the logger does the
+// rest, so a slow disk never holds up a worker.
 //
 //   roost::logger::info("listening", {{"ip", ip}, {"port", port}});
 //   // 2026-01-31 12:00:00.123 [info] listening ip=127.0.0.1 port=4000
@@ -12,7 +12,7 @@
 //   roost::logger::detach(id);
 //
 //   logger:                  # in the configuration file; all keys, with their defaults
-//     level: info            # none, emergency, alert, critical, error, warning, notice, info, debug
+//     level: info            # a name of log_level below
 //     format: text           # or json: one object on each line
 //     file: log/chat.log     # instead of stderr, which is the default
 //     max_file_size: 10MiB   # then chat.log becomes chat.1.log, …
@@ -204,8 +204,8 @@ inline void debug(std::string_view message, log_arguments fields = {}) {
 }
 
 /// A report is data with a kind; as text it is a block with one field on each line.
-void report(log_level level, std::string_view kind, std::string_view message,
-            log_arguments fields = {});
+void report(
+    log_level level, std::string_view kind, std::string_view message, log_arguments fields = {});
 void report(const crash_report& crash);  // at level error
 
 using handler_id = std::uint64_t;

@@ -130,7 +130,14 @@ bool demonitor(reference ref, demonitor_options options) {
   return watched.has_value();
 }
 
-void exit(pid other, exit_reason reason) { send_exit(other, reason, false); }
+void exit(pid other, exit_reason reason) {
+  auto* me = current_process();
+  if (me == nullptr || me->self() != other) return send_exit(other, reason, false);
+  // To itself the signal is delivered before this returns, as in Erlang.
+  bool untrapped = !me->trap_exit || reason == exit_reason::kill;
+  if (untrapped) throw process_exit(reason == exit_reason::kill ? exit_reason::killed : reason);
+  send_exit(other, reason, false);
+}
 
 void exit(exit_reason reason) { throw process_exit(std::move(reason)); }
 

@@ -354,6 +354,15 @@ bool run_process(slot& slot, unsigned budget) {
   }
 }
 
+void run_as(process& process, const std::function<void()>& code) {
+  if (process.ending) return;
+  as_process scope{&process};
+  ++process.reductions;
+  guarded(process, code);
+  // The process ends on its own turn; a signal gives it one.
+  if (process.ending) signal(process.self(), message_kind::inspect, {});
+}
+
 // --- starting ------------------------------------------------------------------------------------
 
 namespace {

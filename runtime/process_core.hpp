@@ -176,6 +176,10 @@ void flush_down(process& process, reference ref) noexcept;
 /// The process that runs on this thread, or null.
 process* current_process() noexcept;
 
+/// Runs code as a process that does not run at the moment, on the worker that it is pinned to: what
+/// a socket's event does is done by the socket's process. An exception ends the process.
+void run_as(process& process, const std::function<void()>& code);
+
 /// Ends `process` now. Only for the one who runs it.
 void end_process(process& process, const exit_reason& reason) noexcept;
 

@@ -176,10 +176,11 @@ slot* worker::pop() noexcept {
       if (pinned_oldest_ == nullptr) pinned_newest_ = nullptr;
       return slot;
     }
-    if (auto* slot = ring_.pop()) {
-      while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
-      return slot;
-    }
+    // Thieves may have emptied the ring, so it is refilled whether or not it still had something.
+    auto* slot = ring_.pop();
+    while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
+    if (slot == nullptr) slot = ring_.pop();
+    if (slot != nullptr) return slot;
   }
   return nullptr;
 }

@@ -19,7 +19,8 @@ namespace roost::detail {
 class timer_node {
  public:
   enum class state : std::uint8_t { armed, fired, cancelled };
-  static constexpr std::uint16_t detached = 0xFFFF;
+  static constexpr std::uint16_t detached = 0xFFFF;  // in no slot: not inserted yet, or fired
+  static constexpr std::uint16_t unwanted = 0xFFFE;  // cancelled before it was inserted
 
   timer_node(std::uint64_t deadline, pid to, message_ptr message, std::uint32_t worker) noexcept
       : deadline(deadline), to(to), message(std::move(message)), worker(worker) {}
@@ -43,7 +44,7 @@ class timer_node {
   message_ptr message;
   std::uint32_t worker;
   std::atomic<std::uint32_t> refs{1};
-  std::uint16_t position = 0;  // level and slot, so that the head of its list can be found
+  std::uint16_t position = detached;  // level and slot, so that its list can be found
   std::atomic<state> current{state::armed};
 };
 
@@ -54,29 +55,34 @@ class timer_wheel {
   timer_wheel& operator=(const timer_wheel&) = delete;
   ~timer_wheel() {
     for (auto& level : levels_)
-      for (auto* head : level.slots)
+      for (auto*& head : level.slots)
         while (head != nullptr) {
-          auto* node = std::exchange(head, head->next);
-          node->finish(timer_node::state::cancelled);  // a handle may outlive the wheel
-          node->release();
+          head->finish(timer_node::state::cancelled);  // a handle may outlive the wheel
+          remove(head);
         }
   }
 
   /// Takes over one reference. Deadlines in the past fire at the next tick.
   void insert(timer_node* node) noexcept {
+    if (node->position == timer_node::unwanted) return node->release();
     ++size_;
     place(node);
   }
 
-  /// Unlinks a node that is still in the wheel and drops the wheel's reference.
+  /// Unlinks a node and drops the wheel's reference. A node that another thread has started may
+  /// still be on its way here; then insert drops it.
   void remove(timer_node* node) noexcept {
+    if (node->position == timer_node::detached) {
+      node->position = timer_node::unwanted;
+      return;
+    }
     unlink(node);
     --size_;
     node->release();
   }
 
-  /// Calls `fire(timer_node*)` for everything due up to `now`, in order of deadline (to the ms). The
-  /// callee takes over the wheel's reference.
+  /// Calls `fire(timer_node*)` for everything due up to `now`, in order of deadline, and with equal
+  /// deadlines and delays in order of insertion. The callee takes over the wheel's reference.
   template <class Fire>
   void advance(std::uint64_t now, Fire fire) {
     while (now_ < now) {
@@ -91,15 +97,12 @@ class timer_wheel {
       }
       now_ = jump;
       cascade();
-      auto& level = levels_[0];
-      auto slot = now_ & mask;
-      auto* node = std::exchange(level.slots[slot], nullptr);
-      level.clear(slot);
-      // Detach the whole slot first: a callback may start new timers for this very millisecond.
-      while (node != nullptr) {
-        auto* due = std::exchange(node, node->next);
-        due->prev = due->next = nullptr;
-        if (node != nullptr) node->prev = nullptr;
+      // A callback may start timers, which never land in the slot that is being served, and cancel
+      // those that still wait in it.
+      auto& head = levels_[0].slots[now_ & mask];
+      while (head != nullptr) {
+        auto* due = head;
+        unlink(due);
         --size_;
         fire(due);
       }
@@ -121,7 +124,7 @@ class timer_wheel {
   static constexpr unsigned level_count = 4;
 
   struct level {
-    std::array<timer_node*, slots_per_level> slots{};
+    std::array<timer_node*, slots_per_level> slots{};  // heads of rings, the oldest node first
     std::array<std::uint64_t, slots_per_level / 64> occupied{};
 
     void set(std::uint64_t slot) noexcept { occupied[slot / 64] |= 1ULL << (slot % 64); }
@@ -155,26 +158,33 @@ class timer_wheel {
   }
 
   void push(timer_node* node, unsigned which, std::uint64_t slot) noexcept {
-    auto& level = levels_[which];
-    node->prev = nullptr;
-    node->next = level.slots[slot];
-    if (node->next != nullptr) node->next->prev = node;
-    level.slots[slot] = node;
-    level.set(slot);
+    auto*& head = levels_[which].slots[slot];
+    if (head == nullptr) {
+      head = node->prev = node->next = node;
+      levels_[which].set(slot);
+    } else {
+      node->next = head;
+      node->prev = head->prev;
+      head->prev->next = node;
+      head->prev = node;
+    }
     node->position = static_cast<std::uint16_t>((which << bits) | slot);
   }
 
   void unlink(timer_node* node) noexcept {
     auto which = node->position >> bits;
     auto slot = node->position & mask;
-    if (node->next != nullptr) node->next->prev = node->prev;
-    if (node->prev != nullptr) {
-      node->prev->next = node->next;
+    auto*& head = levels_[which].slots[slot];
+    if (node->next == node) {
+      head = nullptr;
+      levels_[which].clear(slot);
     } else {
-      levels_[which].slots[slot] = node->next;
-      if (node->next == nullptr) levels_[which].clear(slot);
+      node->prev->next = node->next;
+      node->next->prev = node->prev;
+      if (head == node) head = node->next;
     }
     node->prev = node->next = nullptr;
+    node->position = timer_node::detached;
   }
 
   /// The next time at which a slot of any level has to be looked at.
@@ -194,11 +204,11 @@ class timer_wheel {
   void cascade() noexcept {
     for (unsigned which = level_count - 1; which > 0; --which) {
       if ((now_ & ((1ULL << (bits * which)) - 1)) != 0) continue;
-      auto slot = (now_ >> (bits * which)) & mask;
-      auto* node = std::exchange(levels_[which].slots[slot], nullptr);
-      levels_[which].clear(slot);
-      while (node != nullptr) {
-        auto* moved = std::exchange(node, node->next);
+      auto& head = levels_[which].slots[(now_ >> (bits * which)) & mask];
+      // Ends, because a node never goes back to the slot that begins at `now_`.
+      while (head != nullptr) {
+        auto* moved = head;
+        unlink(moved);
         if (moved->deadline <= now_)
           push(moved, 0, now_ & mask);  // due in the very slot that is served next
         else

@@ -1,6 +1,4 @@
-// Private to channels/transport; not installed.
-//
-// WebSocket frames (RFC 6455) to messages and back. Pure: no I/O, no clock, no threads.
+// private: WebSocket frames (RFC 6455) to messages and back. Pure: no I/O, no clock, no threads.
 //
 // The decoder is pulled. It unmasks in the buffer that the bytes were read into, so a message that
 // arrives whole costs neither a copy nor an allocation, and the buffer can be shared by all

@@ -1,4 +1,4 @@
-// Private to channels/transport; not installed.
+// private: whether a request may become a WebSocket.
 //
 // Decides whether an HTTP request may become a WebSocket (RFC 6455, section 4). Pure: it looks at
 // header values and answers with a status; whoever owns the connection writes the response.

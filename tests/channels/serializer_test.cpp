@@ -224,7 +224,8 @@ TEST_CASE("a key of protocol 1 may be escaped, and the last of two counts") {
   incoming message;
   require_text(
       protocol::v1,
-      R"({"topic":"a\n","topi\u0063":"b","event":"x","event":"y","payload":1,"payload":{},"ref":1,"ref":2})",
+      R"({"topic":"a\n","topi\u0063":"b","event":"x","event":"y",)"
+      R"("payload":1,"payload":{},"ref":1,"ref":2})",
       message);
   CHECK(message.topic_name == "b");
   CHECK(message.event == "y");
@@ -348,6 +349,9 @@ TEST_CASE("a message may be decoded into again") {
   require_text(protocol::v1, R"({"topic":"t","event":"e","payload":{},"ref":"1"})", message);
   CHECK(message.join_ref == "null");
   CHECK_FALSE(message.binary);
+  require_binary(bytes("00010106063132726f6f6d3a6262696e617279"), message);
+  require_text(protocol::v2, R"(["1","2","t","e",{}])", message);
+  CHECK_FALSE(message.binary);
 }
 
 TEST_CASE("golden: a reply") {
@@ -361,8 +365,8 @@ TEST_CASE("golden: a reply") {
       reply(protocol::v2) ==
       R"(["1","42","room:1","phx_reply",{"status":"ok","response":{"pong":1}}])");
   CHECK(
-      reply(protocol::v1) ==
-      R"({"ref":"42","topic":"room:1","event":"phx_reply","payload":{"status":"ok","response":{"pong":1}}})");
+      reply(protocol::v1) == R"({"ref":"42","topic":"room:1","event":"phx_reply",)"
+                             R"("payload":{"status":"ok","response":{"pong":1}}})");
 }
 
 TEST_CASE("golden: a reply of the socket itself") {

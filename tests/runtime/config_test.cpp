@@ -53,8 +53,9 @@ TEST_CASE("an empty configuration answers every default") {
   CHECK(chat("").get<int>("port", 4000) == 4000);
   CHECK(chat("# only a comment\n").get<int>("port", 4000) == 4000);
   CHECK(chat("port:\n").get<int>("port", 4000) == 4000);
-  CHECK(failure_of([] { config().require<int>("port"); }) ==
-        "expected port to be set, got nothing (no configuration file)");
+  CHECK(failure_of([] {
+          config().require<int>("port");
+        }) == "expected port to be set, got nothing (no configuration file)");
 }
 
 TEST_CASE("a value of the wrong type is one sentence with its line") {
@@ -71,44 +72,52 @@ TEST_CASE("a value of the wrong type is one sentence with its line") {
     return failure_of([&] { conf.get<T>(key, fallback); });
   };
   CHECK(failure("port", 1) == "expected port to be a whole number, got many (conf/chat.yaml:1)");
-  CHECK(failure("server", true) ==
-        "expected server to be true or false, got yes (conf/chat.yaml:2)");
-  CHECK(failure("name", std::string()) ==
-        "expected name to be text, got a list (conf/chat.yaml:3)");
-  CHECK(failure("ratio", 0.0) ==
-        "expected ratio to be a number, got \"half a pint\" (conf/chat.yaml:4)");
-  CHECK(failure("hosts", texts()) ==
-        "expected hosts to be a list, got a section (conf/chat.yaml:5)");
+  CHECK(
+      failure("server", true) == "expected server to be true or false, got yes (conf/chat.yaml:2)");
+  CHECK(
+      failure("name", std::string()) == "expected name to be text, got a list (conf/chat.yaml:3)");
+  CHECK(
+      failure("ratio", 0.0) ==
+      "expected ratio to be a number, got \"half a pint\" (conf/chat.yaml:4)");
+  CHECK(
+      failure("hosts", texts()) == "expected hosts to be a list, got a section (conf/chat.yaml:5)");
   CHECK(failure("pair", texts()) == "expected pair.1 to be text, got a list (conf/chat.yaml:7)");
   CHECK(failure("empty", 1) == "expected empty to be a whole number, got \"\" (conf/chat.yaml:8)");
-  CHECK(failure_of([&] { conf.require<int>("absent"); }) ==
-        "expected absent to be set, got nothing (conf/chat.yaml)");
+  CHECK(failure_of([&] {
+          conf.require<int>("absent");
+        }) == "expected absent to be set, got nothing (conf/chat.yaml)");
 }
 
 TEST_CASE("an integer stays inside its range, both ends included") {
-  auto conf = chat("low: 0\nfirst: 1\nlast: 65535\nport: 70000\ncold: -300\n"
-                   "big: 99999999999999999999");
+  auto conf = chat(
+      "low: 0\nfirst: 1\nlast: 65535\nport: 70000\ncold: -300\n"
+      "big: 99999999999999999999");
   auto read = [&](const char* key) { return conf.get_in<int>(key, 7, 1, 65535); };
   CHECK(read("absent") == 7);
   CHECK(read("first") == 1);
   CHECK(read("last") == 65535);
-  CHECK(failure_of([&] { read("low"); }) ==
-        "expected low to be 1–65535, got 0 (conf/chat.yaml:1)");
-  CHECK(failure_of([&] { read("port"); }) ==
-        "expected port to be 1–65535, got 70000 (conf/chat.yaml:4)");
-  CHECK(failure_of([&] { conf.get_in<int>("cold", 0, -100, 100); }) ==
-        "expected cold to be between -100 and 100, got -300 (conf/chat.yaml:5)");
-  CHECK(failure_of([&] { conf.get<std::size_t>("cold", 0); }) ==
-        "expected cold to be at least 0, got -300 (conf/chat.yaml:5)");
-  CHECK(failure_of([&] { conf.get<std::int64_t>("big", 0); }) ==
-        "expected big to be a whole number, got 99999999999999999999 (conf/chat.yaml:6)");
-  CHECK(failure_of([&] { conf.get<std::uint16_t>("port", 0); }) ==
-        "expected port to be 0–65535, got 70000 (conf/chat.yaml:4)");
+  CHECK(failure_of([&] { read("low"); }) == "expected low to be 1–65535, got 0 (conf/chat.yaml:1)");
+  CHECK(failure_of([&] {
+          read("port");
+        }) == "expected port to be 1–65535, got 70000 (conf/chat.yaml:4)");
+  CHECK(failure_of([&] {
+          conf.get_in<int>("cold", 0, -100, 100);
+        }) == "expected cold to be between -100 and 100, got -300 (conf/chat.yaml:5)");
+  CHECK(failure_of([&] {
+          conf.get<std::size_t>("cold", 0);
+        }) == "expected cold to be at least 0, got -300 (conf/chat.yaml:5)");
+  CHECK(failure_of([&] {
+          conf.get<std::int64_t>("big", 0);
+        }) == "expected big to be a whole number, got 99999999999999999999 (conf/chat.yaml:6)");
+  CHECK(failure_of([&] {
+          conf.get<std::uint16_t>("port", 0);
+        }) == "expected port to be 0–65535, got 70000 (conf/chat.yaml:4)");
 }
 
 TEST_CASE("durations take a unit, and plain numbers are milliseconds") {
-  auto conf = chat("a: 250ms\nb: 5s\nc: 1m\nd: 2h\ne: 1500\nf: infinity\ng: 1.5s\nh: 0.2ms\ni: 1d\n"
-                   "minus: -5s\nword: soon\nhuge: 99999999999d\nunit: 5 parsecs");
+  auto conf = chat(
+      "a: 250ms\nb: 5s\nc: 1m\nd: 2h\ne: 1500\nf: infinity\ng: 1.5s\nh: 0.2ms\ni: 1d\n"
+      "minus: -5s\nword: soon\nhuge: 99999999999d\nunit: 5 parsecs");
   auto read = [&](const char* key) { return conf.get<std::chrono::milliseconds>(key, 7s); };
   CHECK(read("a") == 250ms);
   CHECK(read("b") == 5s);
@@ -121,9 +130,10 @@ TEST_CASE("durations take a unit, and plain numbers are milliseconds") {
   CHECK(read("i") == 24h);
   CHECK(read("absent") == 7s);
   for (const char* key : {"minus", "word", "huge", "unit"}) CHECK_THROWS(read(key));
-  CHECK(failure_of([&] { read("minus"); }) ==
-        "expected minus to be a duration such as 250ms, 5s, 1m, 2h or infinity, got -5s "
-        "(conf/chat.yaml:10)");
+  CHECK(
+      failure_of([&] { read("minus"); }) ==
+      "expected minus to be a duration such as 250ms, 5s, 1m, 2h or infinity, got -5s "
+      "(conf/chat.yaml:10)");
 }
 
 TEST_CASE("byte sizes tell thousands from 1024s") {
@@ -136,13 +146,15 @@ TEST_CASE("byte sizes tell thousands from 1024s") {
   CHECK(read("e") == 1'500'000'000);
   CHECK(read("absent") == 7);
   CHECK_THROWS(read("g"));
-  CHECK(failure_of([&] { read("f"); }) ==
-        "expected f to be a size such as 4096, 64KB or 1MiB, got 64Q (conf/chat.yaml:6)");
+  CHECK(failure_of([&] {
+          read("f");
+        }) == "expected f to be a size such as 4096, 64KB or 1MiB, got 64Q (conf/chat.yaml:6)");
 }
 
 TEST_CASE("the kind of a key tells the forms of an option apart") {
-  auto conf = chat("a: true\nb: 12\nc: //x\nd: [x]\ne: {x: 1}\nf:\ng: \"true\"\nh: '12'\n"
-                   "i: nan\nj: 5s");
+  auto conf = chat(
+      "a: true\nb: 12\nc: //x\nd: [x]\ne: {x: 1}\nf:\ng: \"true\"\nh: '12'\n"
+      "i: nan\nj: 5s");
   CHECK(conf.kind("a") == config_kind::boolean);
   CHECK(conf.kind("b") == config_kind::number);
   CHECK(conf.kind("c") == config_kind::text);
@@ -158,15 +170,17 @@ TEST_CASE("the kind of a key tells the forms of an option apart") {
 }
 
 TEST_CASE("an override wins over the file and names itself in errors") {
-  auto conf = chat("endpoint:\n  http:\n    port: 4000\nhosts: [a]\n",
-                   {"endpoint.http.port=4001", "hosts=[b, c]", "endpoint.server=true"});
+  auto conf = chat(
+      "endpoint:\n  http:\n    port: 4000\nhosts: [a]\n",
+      {"endpoint.http.port=4001", "hosts=[b, c]", "endpoint.server=true"});
   CHECK(conf.get<int>("endpoint.http.port", 1) == 4001);
   CHECK(conf.get<texts>("hosts", {}) == texts{"b", "c"});
   CHECK(conf.get<bool>("endpoint.server", false));
 
   conf.apply_override("endpoint.http.port=70000");
-  CHECK(failure_of([&] { conf.get_in<int>("endpoint.http.port", 1, 1, 65535); }) ==
-        "expected endpoint.http.port to be 1–65535, got 70000 (--set endpoint.http.port=70000)");
+  CHECK(
+      failure_of([&] { conf.get_in<int>("endpoint.http.port", 1, 1, 65535); }) ==
+      "expected endpoint.http.port to be 1–65535, got 70000 (--set endpoint.http.port=70000)");
   CHECK(conf.where("endpoint.http.port") == "--set endpoint.http.port=70000");
   CHECK(conf.where("hosts") == "--set hosts=\"[b, c]\"");
 }
@@ -183,14 +197,17 @@ TEST_CASE("an override needs no file, and an empty one brings the default back")
 
 TEST_CASE("an override that makes no sense is refused") {
   auto conf = chat("port: 5\nhooks: [{url: a}]\n");
-  CHECK(failure_of([&] { conf.apply_override("port"); }) ==
-        "expected --set to be dotted.key=value, got port");
+  CHECK(failure_of([&] {
+          conf.apply_override("port");
+        }) == "expected --set to be dotted.key=value, got port");
   for (const char* text : {"=1", ".a=1", "a.=1", "a..b=1", ""})
     CHECK_THROWS_AS(conf.apply_override(text), roost::config_error);
-  CHECK(failure_of([&] { conf.apply_override("port.http=1"); }) ==
-        "expected port to be a section, got 5 (conf/chat.yaml:1)");
-  CHECK(failure_of([&] { conf.apply_override("list=[a"); })
-            .starts_with("expected the value to be valid YAML, got \"end of sequence flow not"));
+  CHECK(failure_of([&] {
+          conf.apply_override("port.http=1");
+        }) == "expected port to be a section, got 5 (conf/chat.yaml:1)");
+  CHECK(failure_of([&] {
+          conf.apply_override("list=[a");
+        }).starts_with("expected the value to be valid YAML, got \"end of sequence flow not"));
   conf.apply_override("hooks.0.url=b");
   CHECK(conf.get<std::string>("hooks.0.url", "") == "b");
   CHECK_THROWS_AS(conf.apply_override("hooks.1.url=b"), roost::config_error);
@@ -221,15 +238,18 @@ TEST_CASE("environment variables stand inside values") {
 TEST_CASE("a missing variable stops the program at its line, unless the key is overridden") {
   ::unsetenv("ROOST_TEST_ABSENT");
   constexpr auto text = "name: chat\nsecret: ${ROOST_TEST_ABSENT}\n";
-  CHECK(failure_of([&] { chat(text); }) ==
-        "expected environment variable ROOST_TEST_ABSENT to be set, got nothing "
-        "(conf/chat.yaml:2)");
+  CHECK(
+      failure_of([&] { chat(text); }) ==
+      "expected environment variable ROOST_TEST_ABSENT to be set, got nothing "
+      "(conf/chat.yaml:2)");
   CHECK(chat(text, {"secret=s3cr3t"}).get<std::string>("secret", "") == "s3cr3t");
-  CHECK(failure_of([] { chat("a: ${ROOST"); }) ==
-        "expected a variable to be ${NAME} or ${NAME:default}, got ${ROOST (conf/chat.yaml:1)");
-  CHECK(failure_of([] { config().apply_override("a=${ROOST_TEST_ABSENT}"); }) ==
-        "expected environment variable ROOST_TEST_ABSENT to be set, got nothing "
-        "(--set a=${ROOST_TEST_ABSENT})");
+  CHECK(
+      failure_of([] { chat("a: ${ROOST"); }) ==
+      "expected a variable to be ${NAME} or ${NAME:default}, got ${ROOST (conf/chat.yaml:1)");
+  CHECK(
+      failure_of([] { config().apply_override("a=${ROOST_TEST_ABSENT}"); }) ==
+      "expected environment variable ROOST_TEST_ABSENT to be set, got nothing "
+      "(--set a=${ROOST_TEST_ABSENT})");
 }
 
 TEST_CASE("a list may come as one text with commas, as variables do") {
@@ -241,10 +261,12 @@ TEST_CASE("a list may come as one text with commas, as variables do") {
 }
 
 TEST_CASE("a file that cannot be read says why") {
-  CHECK(failure_of([] { config::load_file("conf/x.yaml"); }) ==
-        "expected conf/x.yaml to be a readable file, got \"No such file or directory\"");
-  CHECK(failure_of([] { config::load_file("/"); }) ==
-        "expected / to be a readable file, got \"Is a directory\"");
+  CHECK(failure_of([] {
+          config::load_file("conf/x.yaml");
+        }) == "expected conf/x.yaml to be a readable file, got \"No such file or directory\"");
+  CHECK(failure_of([] {
+          config::load_file("/");
+        }) == "expected / to be a readable file, got \"Is a directory\"");
 }
 
 TEST_CASE("a file is read with its overrides") {
@@ -262,20 +284,27 @@ TEST_CASE("a file is read with its overrides") {
 }
 
 TEST_CASE("broken YAML is refused with its line") {
-  CHECK(failure_of([] { chat("a: 1\nb: [1, 2\n"); })
-            .starts_with("expected conf/chat.yaml to be valid YAML, got \""));
-  CHECK(failure_of([] { chat("a: 1\n  b: 2\n"); }) ==
-        "expected conf/chat.yaml to be valid YAML, got \"illegal map value\" (conf/chat.yaml:2)");
-  CHECK(failure_of([] { chat("a: 1\nb: 2\na: 3\n"); }) ==
-        "expected key a to be written once, got a second one (conf/chat.yaml:3)");
-  CHECK(failure_of([] { chat("x:\n  a: 1\n  a: 1\n"); }) ==
-        "expected key a to be written once, got a second one (conf/chat.yaml:3)");
-  CHECK(failure_of([] { chat("- a\n- b\n"); }) ==
-        "expected conf/chat.yaml to be a map of keys, got a list (conf/chat.yaml:1)");
-  CHECK(failure_of([] { chat("a: 1\n---\nb: 2\n"); }) ==
-        "expected conf/chat.yaml to be one YAML document, got 2");
-  CHECK(failure_of([] { chat("[a, b]: 1\n"); }) ==
-        "expected a key to be text, got a list or a map (conf/chat.yaml:1)");
+  CHECK(failure_of([] {
+          chat("a: 1\nb: [1, 2\n");
+        }).starts_with("expected conf/chat.yaml to be valid YAML, got \""));
+  CHECK(
+      failure_of([] { chat("a: 1\n  b: 2\n"); }) ==
+      "expected conf/chat.yaml to be valid YAML, got \"illegal map value\" (conf/chat.yaml:2)");
+  CHECK(failure_of([] {
+          chat("a: 1\nb: 2\na: 3\n");
+        }) == "expected key a to be written once, got a second one (conf/chat.yaml:3)");
+  CHECK(failure_of([] {
+          chat("x:\n  a: 1\n  a: 1\n");
+        }) == "expected key a to be written once, got a second one (conf/chat.yaml:3)");
+  CHECK(failure_of([] {
+          chat("- a\n- b\n");
+        }) == "expected conf/chat.yaml to be a map of keys, got a list (conf/chat.yaml:1)");
+  CHECK(failure_of([] {
+          chat("a: 1\n---\nb: 2\n");
+        }) == "expected conf/chat.yaml to be one YAML document, got 2");
+  CHECK(failure_of([] {
+          chat("[a, b]: 1\n");
+        }) == "expected a key to be text, got a list or a map (conf/chat.yaml:1)");
 }
 
 TEST_CASE("aliases are followed, but cannot make a file endless") {
@@ -299,9 +328,10 @@ TEST_CASE("a misspelt key is named with its line and the closest key that would 
   conf.get<int>("endpoint.http.port", 1);
   conf.get<std::string>("endpoint.pub_sub", "");
   CHECK(conf.unknown_keys() == texts{"endpoint.htpp"});
-  CHECK(failure_of([&] { conf.check_unknown(); }) ==
-        "expected one of http, pub_sub in section endpoint, got htpp (conf/chat.yaml:4); did you "
-        "mean http?");
+  CHECK(
+      failure_of([&] { conf.check_unknown(); }) ==
+      "expected one of http, pub_sub in section endpoint, got htpp (conf/chat.yaml:4); did you "
+      "mean http?");
 }
 
 TEST_CASE("unknown keys at the top, in overrides and in unread sections are found") {
@@ -309,18 +339,22 @@ TEST_CASE("unknown keys at the top, in overrides and in unread sections are foun
   conf.get<int>("endpoint.port", 1);
   conf.section("logger");
   CHECK(conf.unknown_keys() == texts{"zebra", "logger.level", "endpoint.prot"});
-  CHECK(failure_of([&] { conf.check_unknown(); }) ==
-        "expected one of endpoint, logger at the top level, got zebra (conf/chat.yaml:1)");
-  CHECK(failure_of([&] { conf.section("logger").check_unknown(); }) ==
-        "expected no key in section logger, got level (conf/chat.yaml:2)");
-  CHECK(failure_of([&] { conf.section("endpoint").check_unknown(); }) ==
-        "expected one of port in section endpoint, got prot (--set endpoint.prot=1); did you mean "
-        "port?");
+  CHECK(failure_of([&] {
+          conf.check_unknown();
+        }) == "expected one of endpoint, logger at the top level, got zebra (conf/chat.yaml:1)");
+  CHECK(failure_of([&] {
+          conf.section("logger").check_unknown();
+        }) == "expected no key in section logger, got level (conf/chat.yaml:2)");
+  CHECK(
+      failure_of([&] { conf.section("endpoint").check_unknown(); }) ==
+      "expected one of port in section endpoint, got prot (--set endpoint.prot=1); did you mean "
+      "port?");
 }
 
 TEST_CASE("a configuration that is read completely has no unknown keys") {
-  auto conf = chat("port: 1\nhosts: [a, b]\nmine: {any: {thing: 1}}\nhooks: [{url: a}, {url: b}]\n"
-                   "empty: {}\nnothing:\n");
+  auto conf = chat(
+      "port: 1\nhosts: [a, b]\nmine: {any: {thing: 1}}\nhooks: [{url: a}, {url: b}]\n"
+      "empty: {}\nnothing:\n");
   conf.get<int>("port", 1);
   conf.get<texts>("hosts", {});
   conf.allow_section("mine");
@@ -342,8 +376,9 @@ TEST_CASE("a section reads relative keys from the same source") {
   auto conf = chat("endpoint:\n  http:\n    port: 70000\n");
   auto http = conf.section("endpoint").section("http");
   CHECK(http.get<int>("port", 1) == 70000);
-  CHECK(failure_of([&] { http.get_in<int>("port", 1, 1, 65535); }) ==
-        "expected endpoint.http.port to be 1–65535, got 70000 (conf/chat.yaml:3)");
+  CHECK(failure_of([&] {
+          http.get_in<int>("port", 1, 1, 65535);
+        }) == "expected endpoint.http.port to be 1–65535, got 70000 (conf/chat.yaml:3)");
   CHECK(conf.unknown_keys().empty());
   CHECK(conf.section("absent").get<int>("port", 9) == 9);
   CHECK(conf.section("absent").section("too").keys("").empty());
@@ -361,12 +396,15 @@ TEST_CASE("a section keeps the values it was taken with") {
 
 TEST_CASE("a value where a section belongs is an error, not a default") {
   auto conf = chat("endpoint: 4000\nhosts: [a]\n");
-  CHECK(failure_of([&] { conf.get<int>("endpoint.port", 1); }) ==
-        "expected endpoint to be a section, got 4000 (conf/chat.yaml:1)");
-  CHECK(failure_of([&] { conf.section("endpoint"); }) ==
-        "expected endpoint to be a section, got 4000 (conf/chat.yaml:1)");
-  CHECK(failure_of([&] { conf.keys("hosts"); }) ==
-        "expected hosts to be a section, got a list (conf/chat.yaml:2)");
+  CHECK(failure_of([&] {
+          conf.get<int>("endpoint.port", 1);
+        }) == "expected endpoint to be a section, got 4000 (conf/chat.yaml:1)");
+  CHECK(failure_of([&] {
+          conf.section("endpoint");
+        }) == "expected endpoint to be a section, got 4000 (conf/chat.yaml:1)");
+  CHECK(failure_of([&] {
+          conf.keys("hosts");
+        }) == "expected hosts to be a section, got a list (conf/chat.yaml:2)");
 }
 
 TEST_CASE("names with dots are keys as well") {
@@ -379,10 +417,12 @@ TEST_CASE("names with dots are keys as well") {
 
 TEST_CASE("errors hide values that look like secrets") {
   auto conf = chat("\npassword: hunter2\n", {"db.token=t0p"});
-  CHECK(std::string(conf.error("password", "at least 64 bytes long").what()) ==
-        "expected password to be at least 64 bytes long, got [FILTERED] (conf/chat.yaml:2)");
-  CHECK(failure_of([&] { conf.get<int>("db.token", 1); }) ==
-        "expected db.token to be a whole number, got [FILTERED] (--set db.token=[FILTERED])");
+  CHECK(
+      std::string(conf.error("password", "at least 64 bytes long").what()) ==
+      "expected password to be at least 64 bytes long, got [FILTERED] (conf/chat.yaml:2)");
+  CHECK(failure_of([&] {
+          conf.get<int>("db.token", 1);
+        }) == "expected db.token to be a whole number, got [FILTERED] (--set db.token=[FILTERED])");
 }
 
 TEST_CASE("several threads may read the same configuration") {

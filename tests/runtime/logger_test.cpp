@@ -1,9 +1,10 @@
 #include "runtime/logger.hpp"
 #include "runtime/config.hpp"
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include <atomic>
 #include <cstdio>
 #include <ctime>
@@ -95,14 +96,31 @@ texts lines_of(const std::filesystem::path& path) {
   return lines;
 }
 
-log_event event_at(log_level level, std::string message, std::vector<roost::log_field> fields = {}) {
+struct outcome {
+  int status;
+  texts errors;  // the lines on stderr
+};
+
+/// Runs one test of this program in a process of its own.
+outcome run_test(const std::string& name) {
+  auto program = std::filesystem::read_symlink("/proc/self/exe").string();
+  auto command = "'" + program + "' --no-skip --test-case='" + name + "' 2>&1 >/dev/null";
+  auto* output = ::popen(command.c_str(), "r");
+  REQUIRE(output);
+  texts lines;
+  for (char line[512]; std::fgets(line, sizeof line, output);) {
+    lines.emplace_back(line);
+    lines.back().pop_back();
+  }
+  return {WEXITSTATUS(::pclose(output)), lines};
+}
+
+log_event event_at(
+    log_level level, std::string message, std::vector<roost::log_field> fields = {}) {
   ::setenv("TZ", "UTC", 1);
   ::tzset();
   auto time = std::chrono::system_clock::from_time_t(1769860800) + std::chrono::milliseconds(123);
-  return {.time = time,
-          .level = level,
-          .message = std::move(message),
-          .fields = std::move(fields)};
+  return {.time = time, .level = level, .message = std::move(message), .fields = std::move(fields)};
 }
 
 template <class T>
@@ -119,14 +137,15 @@ TEST_CASE("a line reaches a handler as a message and typed fields") {
   collected log;
   std::string ip = "127.0.0.1";
   std::uint16_t port = 4000;
-  logger::info("listening", {{"ip", ip},
-                             {"port", port},
-                             {"tls", false},
-                             {"load", 0.5},
-                             {"host", "localhost"},
-                             {"hash", std::numeric_limits<std::uint64_t>::max()},
-                             {"nobody", static_cast<const char*>(nullptr)},
-                             {"origins", texts{"//a", "//b"}}});
+  logger::info(
+      "listening", {{"ip", ip},
+                    {"port", port},
+                    {"tls", false},
+                    {"load", 0.5},
+                    {"host", "localhost"},
+                    {"hash", std::numeric_limits<std::uint64_t>::max()},
+                    {"nobody", static_cast<const char*>(nullptr)},
+                    {"origins", texts{"//a", "//b"}}});
   REQUIRE(log.events().size() == 1);
   const auto& event = log.events()[0];
   CHECK(event.level == log_level::info);
@@ -165,43 +184,51 @@ TEST_CASE("lines below the level go nowhere") {
 }
 
 TEST_CASE("every level has its OTP name") {
-  for (auto name : {"none", "emergency", "alert", "critical", "error", "warning", "notice", "info",
-                    "debug"})
+  for (auto name :
+       {"none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"})
     CHECK(to_string(roost::to_log_level(name)) == name);
-  CHECK_THROWS_WITH(roost::to_log_level("loud"),
-                    "expected level to be one of none, emergency, alert, critical, error, warning, "
-                    "notice, info, debug, got loud");
+  CHECK_THROWS_WITH(
+      roost::to_log_level("loud"),
+      "expected level to be one of none, emergency, alert, critical, error, warning, "
+      "notice, info, debug, got loud");
 }
 
 TEST_CASE("a plain line is one line of text") {
-  auto event = event_at(log_level::info, "listening",
-                        {{"ip", "127.0.0.1"}, {"port", std::int64_t{4000}}, {"tls", false}});
-  CHECK(logger::format_text(event) ==
-        "2026-01-31 12:00:00.123 [info] listening ip=127.0.0.1 port=4000 tls=false");
-  CHECK(logger::format_text(event_at(log_level::error, "broken"), true) ==
-        "2026-01-31 12:00:00.123 \x1b[31m[error]\x1b[0m broken");
-  CHECK(logger::format_text(event_at(log_level::info, "fine"), true) ==
-        "2026-01-31 12:00:00.123 [info] fine");
+  auto event = event_at(
+      log_level::info, "listening",
+      {{"ip", "127.0.0.1"}, {"port", std::int64_t{4000}}, {"tls", false}});
+  CHECK(
+      logger::format_text(event) ==
+      "2026-01-31 12:00:00.123 [info] listening ip=127.0.0.1 port=4000 tls=false");
+  CHECK(
+      logger::format_text(event_at(log_level::error, "broken"), true) ==
+      "2026-01-31 12:00:00.123 \x1b[31m[error]\x1b[0m broken");
+  CHECK(
+      logger::format_text(event_at(log_level::info, "fine"), true) ==
+      "2026-01-31 12:00:00.123 [info] fine");
 }
 
 TEST_CASE("text from outside cannot forge a line or drive the terminal") {
-  auto event = event_at(log_level::info, "said\n2026-01-31 [info] forged \x1b[2J",
-                        {{"name", "a b"}, {"text", "x\ny=\"1\""}, {"empty", ""}, {"bell", "\a"}});
-  CHECK(logger::format_text(event) ==
-        "2026-01-31 12:00:00.123 [info] said\n  2026-01-31 [info] forged \\x1b[2J "
-        "name=\"a b\" text=\"x\\ny=\\\"1\\\"\" empty=\"\" bell=\"\\x07\"");
+  auto event = event_at(
+      log_level::info, "said\n2026-01-31 [info] forged \x1b[2J",
+      {{"name", "a b"}, {"text", "x\ny=\"1\""}, {"empty", ""}, {"bell", "\a"}});
+  CHECK(
+      logger::format_text(event) ==
+      "2026-01-31 12:00:00.123 [info] said\n  2026-01-31 [info] forged \\x1b[2J "
+      "name=\"a b\" text=\"x\\ny=\\\"1\\\"\" empty=\"\" bell=\"\\x07\"");
 }
 
 TEST_CASE("a crash report is data for handlers and a block of text for people") {
   collected log;
-  logger::report({.process = "<0.42.0>",
-                  .name = "counter",
-                  .initial_call = "app::counter",
-                  .reason = "out of paper",
-                  .last_message = "print{pages = 3}\nurgent",
-                  .ancestors = {"<0.2.0>", "<0.1.0>"},
-                  .message_queue_len = 7,
-                  .where = "handle_cast(print)"});
+  logger::report(
+      {.process = "<0.42.0>",
+       .name = "counter",
+       .initial_call = "app::counter",
+       .reason = "out of paper",
+       .last_message = "print{pages = 3}\nurgent",
+       .ancestors = {"<0.2.0>", "<0.1.0>"},
+       .message_queue_len = 7,
+       .where = "handle_cast(print)"});
   REQUIRE(log.events().size() == 1);
   auto event = log.events()[0];
   CHECK(event.level == log_level::error);
@@ -211,36 +238,40 @@ TEST_CASE("a crash report is data for handlers and a block of text for people") 
   CHECK(value_of<texts>(event, "ancestors") == texts{"<0.2.0>", "<0.1.0>"});
   CHECK(value_of<texts>(event, "links").empty());
   event.time = event_at(log_level::error, "").time;
-  CHECK(logger::format_text(event) ==
-        "2026-01-31 12:00:00.123 [error] crash_report: process counter <0.42.0> crashed: out of "
-        "paper\n"
-        "  process: <0.42.0>\n"
-        "  name: counter\n"
-        "  initial_call: app::counter\n"
-        "  reason: out of paper\n"
-        "  where: handle_cast(print)\n"
-        "  last_message: print{pages = 3}\n"
-        "    urgent\n"
-        "  message_queue_len: 7\n"
-        "  ancestors: [<0.2.0>, <0.1.0>]");
+  CHECK(
+      logger::format_text(event) ==
+      "2026-01-31 12:00:00.123 [error] crash_report: process counter <0.42.0> crashed: out of "
+      "paper\n"
+      "  process: <0.42.0>\n"
+      "  name: counter\n"
+      "  initial_call: app::counter\n"
+      "  reason: out of paper\n"
+      "  where: handle_cast(print)\n"
+      "  last_message: print{pages = 3}\n"
+      "    urgent\n"
+      "  message_queue_len: 7\n"
+      "  ancestors: [<0.2.0>, <0.1.0>]");
 }
 
 TEST_CASE("JSON has one object on each line, whatever the text holds") {
-  auto event = event_at(log_level::notice, "said \"hi\"\n\x1b",
-                        {{"n", std::int64_t{-3}},
-                         {"x", 0.25},
-                         {"no", std::numeric_limits<double>::infinity()},
-                         {"ok", true},
-                         {"list", texts{"a", "b"}},
-                         {"bytes", "\xff h\xc3\xa9 \xed\xa0\x80 \xf0\x9f\x90\x93 \x80\x80\x80"}});
+  auto event = event_at(
+      log_level::notice, "said \"hi\"\n\x1b",
+      {{"n", std::int64_t{-3}},
+       {"x", 0.25},
+       {"no", std::numeric_limits<double>::infinity()},
+       {"ok", true},
+       {"list", texts{"a", "b"}},
+       {"bytes", "\xff h\xc3\xa9 \xed\xa0\x80 \xf0\x9f\x90\x93 \x80\x80\x80"}});
   event.kind = "progress_report";
-  CHECK(logger::format_json(event) ==
-        R"({"time":"2026-01-31T12:00:00.123Z","level":"notice",)"
-        R"("message":"said \"hi\"\u000a\u001b","kind":"progress_report","fields":{)"
-        R"("n":-3,"x":0.25,"no":"inf","ok":true,"list":["a","b"],)"
-        "\"bytes\":\"\uFFFD h\u00e9 \uFFFD\uFFFD\uFFFD \U0001F413 \uFFFD\uFFFD\uFFFD\"}}");
-  CHECK(logger::format_json(event_at(log_level::info, "up")) ==
-        R"({"time":"2026-01-31T12:00:00.123Z","level":"info","message":"up"})");
+  CHECK(
+      logger::format_json(event) ==
+      R"({"time":"2026-01-31T12:00:00.123Z","level":"notice",)"
+      R"("message":"said \"hi\"\u000a\u001b","kind":"progress_report","fields":{)"
+      R"("n":-3,"x":0.25,"no":"inf","ok":true,"list":["a","b"],)"
+      "\"bytes\":\"\uFFFD h\u00e9 \uFFFD\uFFFD\uFFFD \U0001F413 \uFFFD\uFFFD\uFFFD\"}}");
+  CHECK(
+      logger::format_json(event_at(log_level::info, "up")) ==
+      R"({"time":"2026-01-31T12:00:00.123Z","level":"info","message":"up"})");
 }
 
 TEST_CASE("fields with secret names are filtered before any handler sees them") {
@@ -370,6 +401,7 @@ TEST_CASE("threads log while handlers come and go") {
   std::vector<std::int64_t> next(writers.size());
   bool in_order = true;
   for (const auto& event : log.events()) {
+    if (event.message != "tick") continue;  // a process of another test may still speak
     auto& expected = next[static_cast<std::size_t>(std::get<std::int64_t>(*event.field("thread")))];
     in_order = in_order && std::get<std::int64_t>(*event.field("n")) == expected++;
   }
@@ -409,8 +441,7 @@ TEST_CASE("the logger is configured from its section") {
   REQUIRE(logger::flush());
   auto lines = lines_of(path);
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].ends_with(
-      R"("level":"debug","message":"hello","fields":{"pin":"[FILTERED]"}})"));
+  CHECK(lines[0].ends_with(R"("level":"debug","message":"hello","fields":{"pin":"[FILTERED]"}})"));
   roost::configure_logger(roost::config());
   CHECK_FALSE(logger::enabled(log_level::debug));
   CHECK(logger::enabled(log_level::info));
@@ -426,19 +457,23 @@ TEST_CASE("a wrong logger setting names its line") {
     }
     return std::string("no error");
   };
-  CHECK(failure("level: loud") ==
-        "expected logger.level to be one of none, emergency, alert, critical, error, warning, "
-        "notice, info, debug, got loud (conf/chat.yaml:2)");
-  CHECK(failure("format: xml") ==
-        "expected logger.format to be text or json, got xml (conf/chat.yaml:2)");
-  CHECK(failure("file: /dev/null/chat.log") ==
-        "expected logger.file to be a writable log file, got /dev/null/chat.log "
-        "(conf/chat.yaml:2)");
-  CHECK(failure("max_files: 0") ==
-        "expected logger.max_files to be 1–1000, got 0 (conf/chat.yaml:2)");
+  CHECK(
+      failure("level: loud") ==
+      "expected logger.level to be one of none, emergency, alert, critical, error, warning, "
+      "notice, info, debug, got loud (conf/chat.yaml:2)");
+  CHECK(
+      failure("format: xml") ==
+      "expected logger.format to be text or json, got xml (conf/chat.yaml:2)");
+  CHECK(
+      failure("file: /dev/null/chat.log") ==
+      "expected logger.file to be a writable log file, got /dev/null/chat.log "
+      "(conf/chat.yaml:2)");
+  CHECK(
+      failure("max_files: 0") ==
+      "expected logger.max_files to be 1–1000, got 0 (conf/chat.yaml:2)");
 }
 
-TEST_CASE("a program that logs and exits (run by the next test)" * doctest::skip()) {
+TEST_CASE("a program that logs and exits (run by another test)" * doctest::skip()) {
   roost::configure_logger({.queue_limit = 5000});
   static struct last_words {
     ~last_words() { logger::error("from a destructor"); }
@@ -448,18 +483,41 @@ TEST_CASE("a program that logs and exits (run by the next test)" * doctest::skip
 }
 
 TEST_CASE("exit writes everything that is queued, in order") {
-  auto command = std::filesystem::read_symlink("/proc/self/exe").string() +
-                 " --no-skip --test-case='a program that logs and exits*' 2>&1 >/dev/null";
-  auto* output = ::popen(command.c_str(), "r");
-  REQUIRE(output);
-  texts lines;
-  for (char line[256]; std::fgets(line, sizeof line, output);) lines.push_back(line);
-  CHECK(WEXITSTATUS(::pclose(output)) == 7);
+  auto [status, lines] = run_test("a program that logs and exits*");
+  CHECK(status == 7);
   REQUIRE(lines.size() == 3001);
   std::size_t in_order = 0;
   while (in_order < 3000 &&
-         lines[in_order].ends_with("[error] crash n=" + std::to_string(in_order) + "\n"))
+         lines[in_order].ends_with("[error] crash n=" + std::to_string(in_order)))
     ++in_order;
   CHECK(in_order == 3000);
-  CHECK(lines.back().ends_with("[error] from a destructor\n"));
+  CHECK(lines.back().ends_with("[error] from a destructor"));
+}
+
+TEST_CASE("a program whose disk is full for a while (run by another test)" * doctest::skip()) {
+  temporary_folder folder;
+  auto path = folder.path / "chat.log";
+  roost::configure_logger({.file = path.string()});
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  rlimit full{4096, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  for (int i = 0; i < 200; ++i) logger::error("a line that finds no room", {{"n", i}});
+  logger::flush();
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  logger::error("room again");
+  logger::flush();
+  auto lines = lines_of(path);
+  std::fprintf(stderr, "%s\n", lines.empty() ? "nothing" : lines.back().c_str());
+  std::filesystem::remove_all(folder.path);  // exit runs no destructors of this scope
+  std::exit(0);
+}
+
+TEST_CASE("a full disk is told once, and the log goes on when there is room") {
+  auto [status, lines] = run_test("a program whose disk is full*");
+  CHECK(status == 0);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].starts_with("log lines are lost: "));
+  CHECK(lines[1].ends_with("[error] room again"));
 }

@@ -191,6 +191,7 @@ TEST_CASE_FIXTURE(node, "exit/2: normal is ignored, kill cannot be trapped and s
 }
 
 TEST_CASE_FIXTURE(node, "kill does not wait behind queued messages") {
+  log_capture quiet;
   recording seen;
   auto busy = roost::start<idler>();
   call(seen.server, recorder::watch{busy.process()}).get();

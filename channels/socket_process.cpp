@@ -1,0 +1,303 @@
+#include "channels/socket_process.hpp"
+#include "channels/endpoint_context.hpp"
+#include "runtime/logger.hpp"
+#include <algorithm>
+
+namespace roost::detail {
+namespace {
+
+const payload& unmatched_topic() {
+  static const payload response{{"reason", "unmatched topic"}};
+  return response;
+}
+
+std::string& scratch() {
+  static thread_local std::string text;
+  text.clear();
+  return text;
+}
+
+}  // namespace
+
+// --- connecting ------------------------------------------------------------------------------------
+
+std::string_view socket_process::initial_call() const noexcept {
+  return request_.mount->type->name;
+}
+
+init_outcome socket_process::init() {
+  core_ = current_process();
+  auto result = request_.mount->type->connect(request_.params, request_.info);
+  if (result.refusal) {
+    refused = true;
+    if (options().log)
+      logger::info("socket refused", {{"socket", initial_call()},
+                                      {"reason", result.refusal->reason},
+                                      {"peer", request_.info.peer_address}});
+    return {init_status::ignore, {}};
+  }
+  assigns_ = std::move(result.assigns);
+  id_ = std::move(result.id);
+  request_.params = {};
+  request_.info = {};
+  if (id_) request_.endpoint->pub_sub->subscribe(*id_, self());
+  return {};
+}
+
+socket_process::~socket_process() {
+  for (auto& entry : entries_)
+    if (entry.channel)
+      send(entry.channel, stop_channel{exit_reason::shutdown_with("closed")});
+  if (transport_) transport_->abort();
+}
+
+void socket_process::attach(local_ptr<transport> transport) { transport_ = std::move(transport); }
+
+void socket_process::transport_closed() {
+  transport_ = {};
+  stop_self(exit_reason::shutdown_with("closed"));
+}
+
+// --- messages of other processes -------------------------------------------------------------------
+
+void socket_process::handle(message& message) {
+  if (auto* ended = value_of<channel_ended>(message)) {
+    on_ended(*ended);
+  } else if (auto* joined = value_of<channel_joined>(message)) {
+    on_joined(*joined);
+  } else if (auto* late = value_of<join_timed_out>(message)) {
+    auto* entry = find(late->channel);
+    if (entry != nullptr && entry->state == entry::state::joining)
+      exit(late->channel, exit_reason::kill);
+  } else if (auto* broadcast = value_of<broadcast_message>(message)) {
+    // 1000 on purpose: phoenix.js stays away after it. Replies that are under way are dropped.
+    if (broadcast->event == "disconnect" && transport_) transport_->close(close_code::normal, {});
+  } else {
+    unexpected(message, initial_call());
+  }
+}
+
+// --- the client's messages -------------------------------------------------------------------------
+
+namespace {
+
+/// One per worker: it keeps its memory from message to message.
+incoming& decoded() {
+  static thread_local incoming message;
+  return message;
+}
+
+}  // namespace
+
+void socket_process::malformed_frame(const malformed& what) {
+  logger::debug("malformed message, closing the socket",
+                {{"process", to_string(self())}, {"reason", what.reason}});
+  transport_->close(close_code::internal_error, {});
+}
+
+void socket_process::on_text(std::string_view frame) {
+  auto& message = decoded();
+  if (auto bad = decode_text(transport_->protocol(), frame, message)) return malformed_frame(*bad);
+  dispatch(message);
+}
+
+void socket_process::on_binary(std::string_view frame) {
+  auto& message = decoded();
+  if (auto bad = decode_binary(transport_->protocol(), frame, message))
+    return malformed_frame(*bad);
+  // A join carries JSON parameters; Phoenix fails on a binary one, and so do we.
+  if (message.event == "phx_join") return malformed_frame({"a join as a binary frame", 0});
+  dispatch(message);
+}
+
+void socket_process::dispatch(const incoming& message) {
+  if (message.topic_is_string && message.event_is_string) {
+    if (message.topic_name == "phoenix") return on_phoenix(message);
+    if (message.event == "phx_join") return on_join(message);
+  }
+  if (auto* entry = message.topic_is_string ? find(message.topic_name) : nullptr)
+    return to_channel(*entry, message);
+  if (message.event == "phx_leave" && message.event_is_string)
+    return reply(message.join_ref, message.ref, message.topic(), "ok", {});
+  reply("null", message.ref, message.topic(), "error", unmatched_topic());
+}
+
+void socket_process::on_phoenix(const incoming& message) {
+  bool good = message.event == "heartbeat" || message.event == "phx_leave";
+  auto join_ref = message.event == "phx_leave" ? message.join_ref : std::string_view("null");
+  reply(join_ref, message.ref, message.topic(), good ? "ok" : "error",
+        good ? payload{} : unmatched_topic());
+}
+
+void socket_process::to_channel(entry& entry, const incoming& message) {
+  client_event event{std::string(message.event), std::string(message.ref),
+                     std::string(message.join_ref), message.to_payload(),
+                     message.event_is_string};
+  if (entry.state == entry::state::leaving || entry.state == entry::state::replacing) {
+    entry.late.push_back(std::move(event));
+    return;
+  }
+  if (message.event == "phx_leave" && message.join_ref == entry.join_ref &&
+      entry.state == entry::state::joined)
+    entry.state = entry::state::leaving;
+  send(entry.channel, std::move(event));
+}
+
+// --- joining ---------------------------------------------------------------------------------------
+
+void socket_process::on_join(const incoming& message) {
+  waiting_join join{std::string(message.join_ref), std::string(message.ref),
+                    message.to_payload()};
+  if (auto* present = find(message.topic_name)) {
+    // The old channel ends first; the new one starts when it has.
+    bool first = !present->next;
+    present->next = std::move(join);
+    present->state = entry::state::replacing;
+    if (first) {
+      present->close_old = present->join_ref;
+      send(present->channel, stop_channel{exit_reason::shutdown_with("duplicate_join")});
+    }
+    return;
+  }
+  auto* type = request_.mount->type->find(message.topic_name);
+  if (type == nullptr) return reply("null", message.ref, message.topic(), "error", unmatched_topic());
+  if (entries_.size() >= options().max_channels) {
+    static const payload too_many{{"reason", "too many channels joined"}};
+    return reply(message.join_ref, message.ref, message.topic(), "error", too_many);
+  }
+  entry fresh;
+  fresh.topic = std::string(message.topic_name);
+  entries_.push_back(std::move(fresh));
+  start_channel(entries_.back(), std::move(join), *type);
+}
+
+void socket_process::start_channel(entry& entry, waiting_join join, const channel_type& type) {
+  auto channel = type.make();
+  auto& state = channel->state();
+  state.topic = entry.topic;
+  // A join without join_ref lends the channel its ref; only the join's own reply repeats the null.
+  state.join_reply_join_ref = join.join_ref;
+  state.join_ref = join.join_ref == "null" ? join.ref : join.join_ref;
+  state.ref = join.ref;
+  state.params = join.params;
+  state.out = local_ptr<outlet>(transport_.get());
+  state.pub_sub = request_.endpoint->pub_sub;
+  state.assigns = assigns_;
+  state.assigns_type = request_.mount->type->name;
+  state.socket = self();
+  entry.join_ref = state.join_ref;
+  entry.state = entry::state::joining;
+  start_request request;
+  request.worker = static_cast<int>(worker::current()->index());
+  auto outcome = start_process(std::move(channel), std::move(request));
+  if (outcome.status == start_status::failed) {
+    if (!outcome.reason.is_orderly()) {
+      static const payload crashed{{"reason", "join crashed"}};
+      reply(join.join_ref, join.ref, entry.topic, "error", crashed);
+    }
+    close_replaced(entry);
+    answer_late(entry);
+    return erase(entry);
+  }
+  entry.channel = outcome.process;
+  // What came for the new channel while the old one was ending.
+  for (auto& event : std::exchange(entry.late, {})) send(entry.channel, std::move(event));
+  if (outcome.status == start_status::ready) {
+    entry.state = entry::state::joined;
+    return close_replaced(entry);
+  }
+  late_joins_.push_back({entry.channel, join.join_ref, join.ref});
+  if (options().join_timeout.count() >= 0)
+    send_after(options().join_timeout, self(), join_timed_out{entry.channel});
+}
+
+void socket_process::on_joined(const channel_joined& joined) {
+  std::erase_if(late_joins_, [&](auto& late) { return late.channel == joined.channel; });
+  auto* entry = find(joined.channel);
+  if (entry == nullptr) return;
+  if (entry->state == entry::state::joining) entry->state = entry::state::joined;
+  close_replaced(*entry);
+}
+
+void socket_process::close_replaced(entry& entry) {
+  if (!entry.close_old) return;
+  write_end(*entry.close_old, entry.topic, "phx_close");
+  entry.close_old.reset();
+}
+
+// --- the end of a channel --------------------------------------------------------------------------
+
+void socket_process::on_ended(const channel_ended& ended) {
+  auto* entry = find(ended.channel);
+  if (entry == nullptr) return;
+  auto late = std::find_if(late_joins_.begin(), late_joins_.end(),
+                           [&](auto& join) { return join.channel == ended.channel; });
+  bool was_joining = late != late_joins_.end();
+  if (was_joining) {
+    if (ended.crashed) {
+      static const payload crashed{{"reason", "join crashed"}};
+      reply(late->join_ref, late->ref, entry->topic, "error", crashed);
+    }
+    late_joins_.erase(late);
+  }
+  if (entry->next) {
+    auto join = std::move(*entry->next);
+    entry->next.reset();
+    entry->channel = {};
+    return start_channel(*entry, std::move(join), *request_.mount->type->find(entry->topic));
+  }
+  if (!was_joining)
+    write_end(entry->join_ref, entry->topic, ended.crashed ? "phx_error" : "phx_close");
+  close_replaced(*entry);
+  answer_late(*entry);
+  erase(*entry);
+}
+
+/// What came after phx_leave finds no channel any more.
+void socket_process::answer_late(const entry& entry) {
+  for (auto& event : entry.late) {
+    bool leave = event.event == "phx_leave";
+    reply(leave ? std::string_view(event.join_ref) : "null", event.ref, entry.topic,
+          leave ? "ok" : "error", leave ? payload{} : unmatched_topic());
+  }
+}
+
+// --- the table -------------------------------------------------------------------------------------
+
+// A socket has a handful of channels, a hundred at most by default: looking at all of them is quick.
+socket_process::entry* socket_process::find(std::string_view topic) {
+  auto found = std::find_if(entries_.begin(), entries_.end(),
+                            [&](auto& entry) { return entry.topic == topic; });
+  return found == entries_.end() ? nullptr : &*found;
+}
+
+socket_process::entry* socket_process::find(pid channel) {
+  auto found = std::find_if(entries_.begin(), entries_.end(),
+                            [&](auto& entry) { return entry.channel == channel; });
+  return found == entries_.end() || !channel ? nullptr : &*found;
+}
+
+void socket_process::erase(const entry& entry) {
+  entries_.erase(entries_.begin() + (&entry - entries_.data()));
+}
+
+// --- writing ---------------------------------------------------------------------------------------
+
+void socket_process::reply(std::string_view join_ref, std::string_view ref, wire_topic topic,
+                           std::string_view status, const payload& response) {
+  if (!transport_) return;
+  auto& text = scratch();
+  auto kind =
+      encode_reply(transport_->protocol(), text, join_ref, ref, topic, status, response);
+  if (kind != encoded::impossible) transport_->write(kind, text);
+}
+
+void socket_process::write_end(std::string_view join_ref, std::string_view topic,
+                               std::string_view event) {
+  if (!transport_) return;
+  auto& text = scratch();
+  auto kind = encode_end(transport_->protocol(), text, join_ref, topic, event);
+  if (kind != encoded::impossible) transport_->write(kind, text);
+}
+
+}  // namespace roost::detail

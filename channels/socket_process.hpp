@@ -1,0 +1,104 @@
+// private: the process of one client's connection. Routes the client's messages to the channels that
+// it has joined, starts and ends those, and answers what concerns no channel.
+//
+// Everything of a client lives on one worker: the connection calls the process directly, as the
+// process, and channels write to the connection directly.
+#pragma once
+#include "channels/channel_state.hpp"
+#include "channels/transport/frame_codec.hpp"
+#include "runtime/process_core.hpp"
+
+namespace roost::detail {
+
+struct endpoint_context;
+
+/// The transport of a socket, which the process may close.
+class transport : public outlet {
+ public:
+  using outlet::outlet;
+  virtual void close(close_code code, std::string_view reason) = 0;
+  /// Ends the connection as soon as possible, without a close frame.
+  virtual void abort() = 0;
+};
+
+class socket_process final : public behavior {
+ public:
+  struct request {
+    const socket_mount* mount;
+    std::shared_ptr<const endpoint_context> endpoint;
+    roost::params params;
+    connect_info info;
+  };
+
+  explicit socket_process(request request) : request_(std::move(request)) {}
+  ~socket_process() override;
+
+  init_outcome init() override;
+  void handle(message& message) override;
+  std::string_view initial_call() const noexcept override;
+
+  // Called by the connection, as this process.
+  void attach(local_ptr<transport> transport);
+  void on_text(std::string_view frame);
+  void on_binary(std::string_view frame);
+  void transport_closed();
+
+  const socket_options& options() const noexcept { return request_.mount->options; }
+  process& core() noexcept { return *core_; }
+
+  /// Set before init returns, for the one who started it.
+  bool refused = false;
+
+ private:
+  struct waiting_join {
+    std::string join_ref;
+    std::string ref;
+    roost::payload params;
+  };
+  struct entry {
+    std::string topic;
+    std::string join_ref;
+    pid channel;
+    enum class state : std::uint8_t { joining, joined, leaving, replacing } state = state::joining;
+    std::optional<waiting_join> next;      // joins when the present channel has ended
+    std::optional<std::string> close_old;  // join_ref of the replaced channel, told after the reply
+    std::vector<client_event> late;        // came after phx_leave
+  };
+  struct late_join {
+    pid channel;
+    std::string join_ref;
+    std::string ref;
+  };
+  struct join_timed_out {
+    pid channel;
+  };
+
+  entry* find(std::string_view topic);
+  entry* find(pid channel);
+  void erase(const entry& entry);
+
+  void dispatch(const incoming& message);
+  void on_phoenix(const incoming& message);
+  void on_join(const incoming& message);
+  void to_channel(entry& entry, const incoming& message);
+  void start_channel(entry& entry, waiting_join join, const channel_type& type);
+  void close_replaced(entry& entry);
+  void on_ended(const channel_ended& ended);
+  void on_joined(const channel_joined& joined);
+  void answer_late(const entry& entry);
+
+  void reply(std::string_view join_ref, std::string_view ref, wire_topic topic,
+             std::string_view status, const payload& response);
+  void write_end(std::string_view join_ref, std::string_view topic, std::string_view event);
+  void malformed_frame(const malformed& what);
+
+  request request_;
+  process* core_ = nullptr;
+  local_ptr<transport> transport_;
+  std::shared_ptr<const void> assigns_;
+  std::optional<std::string> id_;
+  std::vector<entry> entries_;
+  std::vector<late_join> late_joins_;  // not answered yet
+};
+
+}  // namespace roost::detail
