@@ -398,8 +398,9 @@ void release(slot& slot) {
 
 start_outcome start_here(std::unique_ptr<behavior> behavior, start_request request, pid parent) {
   auto& slot = take_slot();
-  if (request.worker >= 0)
-    slot.home.store(static_cast<std::uint16_t>(request.worker), std::memory_order_relaxed);
+  if (request.worker >= 0 || request.pinned)
+    slot.home.store(static_cast<std::uint16_t>(worker::current()->index()),
+                    std::memory_order_relaxed);
   auto& process = *make_process(slot);
   slot.tenant = &process;
   process.does = std::move(behavior);

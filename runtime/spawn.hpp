@@ -28,6 +28,7 @@ struct start_request {
   std::function<void(start_outcome)> on_started = {};
   /// The worker to stay on; -1: any.
   int worker = -1;
+  bool pinned = false;    // stays on the worker that starts it, whichever that is
   bool run_once = false;  // ends when it has nothing left to do
 };
 

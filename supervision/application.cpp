@@ -3,8 +3,10 @@
 #include "runtime/runtime.hpp"
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <thread>
 
 namespace roost {
 namespace {
@@ -69,10 +71,11 @@ void check_node_name(const std::string& name) {
 }
 
 config load_config(const application_options& options, const command_line& line) {
-  auto loaded = !line.config.empty()      ? config::load_file(line.config)
-                : !options.config.empty() ? config::load_file(find_file(options.config))
-                                          : config::from_text("", "no file");
-  for (auto& override : line.overrides) loaded.apply_override(override);
+  auto file = !line.config.empty()      ? line.config
+              : !options.config.empty() ? find_file(options.config)
+                                        : std::string();
+  auto loaded = file.empty() ? config::from_text("", "no file", line.overrides)
+                             : config::load_file(file, line.overrides);
   auto name = line.name.empty() ? loaded.get<std::string>("node.name", "") : line.name;
   if (!name.empty()) {
     check_node_name(name);

@@ -19,11 +19,12 @@ std::string short_name(std::string_view type) {
 }
 
 child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
-                                   std::string name) {
-  return [make = std::move(make),
-          name = std::move(name)](std::function<void(start_outcome)> on_started) {
+                                   std::string name, bool pinned) {
+  return [make = std::move(make), name = std::move(name),
+          pinned](std::function<void(start_outcome)> on_started) {
     start_request request;
     request.name = name;
+    request.pinned = pinned;
     request.attach = attachment::link;
     request.on_started = std::move(on_started);
     return start_process(make(), std::move(request));

@@ -68,8 +68,9 @@ namespace detail {
 /// "chat::counter" → "counter": what people call the child.
 std::string short_name(std::string_view type);
 
+/// A pinned child stays on the worker that starts it.
 child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
-                                   std::string name);
+                                   std::string name, bool pinned = false);
 
 template <class S, class... Args>
 child_spec server_spec(start_options options, Args... args) {
