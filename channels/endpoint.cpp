@@ -219,6 +219,7 @@ class endpoint_process final : public behavior {
       auto start = [this, endpoint, i, context = context_] {
         start_request request;
         request.worker = static_cast<int>(i);
+        request.owned = true;
         auto outcome = start_process(std::make_unique<connections_process>(context, endpoint, i),
                                      std::move(request));
         run_in(endpoint, [this, i, process = outcome.process] { on_started(i, process); });

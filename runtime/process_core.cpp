@@ -405,7 +405,7 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   slot.tenant = &process;
   process.does = std::move(behavior);
   process.run_once = request.run_once;
-  slot.root.store(!parent, std::memory_order_relaxed);
+  slot.root.store(!parent && !request.owned, std::memory_order_relaxed);
   if (!request.name.empty()) {
     if (auto owner = names::add(request.name, process.self())) {
       process.initializing = true;

@@ -29,6 +29,7 @@ struct start_request {
   /// The worker to stay on; -1: any.
   int worker = -1;
   bool pinned = false;    // stays on the worker that starts it, whichever that is
+  bool owned = false;     // whoever started it also ends it, though it has no parent process
   bool run_once = false;  // ends when it has nothing left to do
 };
 

@@ -21,11 +21,14 @@ struct child {
 };
 
 struct step {
-  enum class kind { stop, start } kind;
-  std::string id;
+  enum class kind { stop, start, finish } kind;
+  std::string id = {};
 };
 
-// What ends the present run of steps.
+// What a step came to: the next one may go, this one has to wait, or there are other steps now.
+enum class progress { done, waits, replanned };
+
+// What the step `finish` means.
 enum class outcome { none, started, start_failed, shut_down };
 
 void supervisor_report(const std::string& name, const child& child, std::string_view context,
@@ -58,6 +61,8 @@ class supervisor_process final : public detail::behavior {
     detail::take_exits_while_initializing();
     if (name_.empty()) name_ = to_string(self());
     for (auto& child : children_) steps_.push_back({step::kind::start, child.spec.id});
+    // Restarts that become necessary meanwhile come after this step, and do not hold it up.
+    steps_.push_back({step::kind::finish});
     goal_ = outcome::started;
     inside_init_ = true;
     proceed();
@@ -82,10 +87,11 @@ class supervisor_process final : public detail::behavior {
 
   std::vector<child_info> list() const {
     std::vector<child_info> result;
-    for (auto& child : children_)
-      result.push_back({child.spec.id, child.state == child_state::running ? child.process : pid{},
-                        child.state == child_state::failed || child.state == child_state::starting,
-                        child.spec.type});
+    for (auto& child : children_) {
+      bool running = child.state == child_state::running;
+      result.push_back({child.spec.id, running ? child.process : pid{},
+                        !running && has_step(step::kind::start, child), child.spec.type});
+    }
     return result;
   }
 
@@ -112,25 +118,36 @@ class supervisor_process final : public detail::behavior {
     return found == children_.end() || !process ? nullptr : &*found;
   }
 
+  bool has_step(enum step::kind kind, const child& child) const {
+    return std::any_of(steps_.begin(), steps_.end(), [&](auto& step) {
+      return step.kind == kind && step.id == child.spec.id;
+    });
+  }
+
   /// Carries out steps until one has to wait, or none is left.
   void proceed() {
     while (!steps_.empty()) {
-      auto* child = find(steps_.front().id);
-      bool stopping = steps_.front().kind == step::kind::stop;
-      bool done = child == nullptr || (stopping ? stop(*child) : start(*child));
-      if (!done) return;
-      steps_.pop_front();
+      auto result = carry_out(steps_.front());
+      if (result == progress::waits) return;
+      if (result == progress::done) steps_.pop_front();
     }
-    reach_goal();
   }
 
-  void reach_goal() {
+  progress carry_out(const step& step) {
+    if (step.kind == step::kind::finish) return reach_goal();
+    auto* child = find(step.id);
+    if (child == nullptr) return progress::done;
+    return step.kind == step::kind::stop ? stop(*child) : start(*child);
+  }
+
+  progress reach_goal() {
     switch (std::exchange(goal_, outcome::none)) {
       case outcome::none: break;
       case outcome::started: finish_init({}); break;
       case outcome::start_failed: finish_init({detail::init_status::stop, goal_reason_}); break;
       case outcome::shut_down: detail::stop_self(goal_reason_); break;
     }
+    return progress::done;
   }
 
   void finish_init(detail::init_outcome result) {
@@ -141,45 +158,54 @@ class supervisor_process final : public detail::behavior {
       detail::finish_init(std::move(result));
   }
 
-  /// Answers whether the child is gone already.
-  bool stop(child& child) {
+  progress stop(child& child) {
     if (child.state == child_state::failed) child.state = child_state::stopped;
-    if (child.state == child_state::stopped) return true;
-    if (child.state == child_state::stopping) return false;
+    if (child.state == child_state::stopped) return progress::done;
+    if (child.state == child_state::stopping) return progress::waits;
     child.state = child_state::stopping;
+    link(child.process);  // or a child that has unlinked itself would be waited for in vain
     auto& limit = child.spec.shutdown;
-    if (limit.is_brutal_kill()) {
-      exit(child.process, exit_reason::kill);
-      return false;
-    }
-    exit(child.process, exit_reason::shutdown);
-    if (!limit.is_infinity())
+    exit(child.process,
+         limit.is_brutal_kill() ? exit_reason::kill : exit_reason::shutdown);
+    if (!limit.is_brutal_kill() && !limit.is_infinity())
       child.kill_timer = detail::exit_after(limit.limit(), child.process, exit_reason::kill);
-    return false;
+    return progress::waits;
   }
 
-  /// Answers whether the child runs, or need not.
-  bool start(child& child) {
-    if (child.state == child_state::running) return true;
-    if (child.state == child_state::starting) return false;
+  progress start(child& child) {
+    if (child.state == child_state::running) return progress::done;
+    if (child.state == child_state::starting) return progress::waits;
     child.state = child_state::starting;
-    auto outcome = child.spec.start([me = self(), id = child.spec.id, this](start_outcome later) {
-      detail::run_in(me, [this, id, later] { on_started_later(id, later); });
-    });
+    auto outcome = call_start(child.spec);
     if (outcome.status == start_status::later) {
       child.process = outcome.process;
-      return false;
+      return progress::waits;
     }
     return on_started(child, outcome);
+  }
+
+  /// An exception in the start function is a child that did not start, not a crash of its supervisor.
+  start_outcome call_start(const child_spec& spec) {
+    try {
+      return spec.start([me = self(), id = spec.id, this](start_outcome later) {
+        detail::run_in(me, [this, id, later] { on_started_later(id, later); });
+      });
+    } catch (const start_error& error) {
+      return {start_status::failed, {}, error.reason()};
+    } catch (const process_exit& exit) {
+      return {start_status::failed, {}, exit.reason()};
+    } catch (const std::exception& error) {
+      return {start_status::failed, {}, exit_reason(error.what())};
+    }
   }
 
   void on_started_later(const std::string& id, const start_outcome& outcome) {
     auto* child = find(id);
     if (child == nullptr || child->state != child_state::starting) return;
-    if (on_started(*child, outcome)) proceed();
+    if (on_started(*child, outcome) != progress::waits) proceed();
   }
 
-  bool on_started(child& child, const start_outcome& outcome) {
+  progress on_started(child& child, const start_outcome& outcome) {
     if (outcome.status == start_status::ready) {
       child.process = outcome.process;
       child.state = child_state::running;
@@ -187,50 +213,64 @@ class supervisor_process final : public detail::behavior {
                      {{"supervisor", name_},
                       {"child", child.spec.id},
                       {"process", to_string(child.process)}});
-      return true;
+      return progress::done;
     }
     child.process = {};
     child.state = child_state::stopped;
-    if (outcome.status == start_status::ignored) return true;
+    if (outcome.status == start_status::ignored) {
+      forget_if_temporary(child);
+      return progress::done;
+    }
     auto reason = outcome.status == start_status::already_started
                       ? exit_reason("{already_started, " + to_string(outcome.process) + "}")
                       : outcome.reason;
     supervisor_report(name_, child, "start_error", reason);
-    if (initializing_)
-      give_up(outcome::start_failed,
-              exit_reason::shutdown_with("{failed_to_start_child, " + child.spec.id + ", " +
-                                         reason.to_string() + "}"));
-    else
-      try_again(child);
-    return false;
+    // It is about to be stopped anyway, so there is nothing to try again.
+    if (has_step(step::kind::stop, child)) return progress::done;
+    if (!initializing_) return try_again(child);
+    return give_up(outcome::start_failed,
+                   exit_reason::shutdown_with("{failed_to_start_child, " + child.spec.id + ", " +
+                                              reason.to_string() + "}"));
   }
 
   /// A child that fails to restart is tried again, until there were too many restarts. The next try
   /// waits for its turn behind the messages that are there, so that they are answered.
-  void try_again(child& child) {
+  progress try_again(child& child) {
     child.state = child_state::failed;
     if (!intensity_.allow(restart_intensity::clock::now())) return too_many(child);
+    if (strategy_ == one_for_all) {  // with those that have come back already
+      steps_.clear();
+      plan(child);
+    }
     detail::run_in(self(), [this, id = child.spec.id] {
       auto* failed = find(id);
-      if (failed != nullptr && failed->state == child_state::failed && !steps_.empty()) proceed();
+      if (failed != nullptr && failed->state == child_state::failed) proceed();
     });
+    return progress::waits;
   }
 
-  void too_many(const child& child) {
+  progress too_many(const child& child) {
     supervisor_report(name_, child, "shutdown",
                       exit_reason("reached_max_restart_intensity"));
-    give_up(outcome::shut_down, exit_reason::shutdown);
+    return give_up(outcome::shut_down, exit_reason::shutdown);
   }
 
-  /// Stops all children in reverse order, then ends.
-  void give_up(outcome goal, exit_reason reason) {
+  /// From now on: stop all children in reverse order, then end.
+  progress give_up(outcome goal, exit_reason reason) {
     goal_ = goal;
     goal_reason_ = std::move(reason);
     steps_.clear();
     for (auto child = children_.rbegin(); child != children_.rend(); ++child)
       steps_.push_back({step::kind::stop, child->spec.id});
-    // Whoever is in the middle of proceed() goes on with the new steps.
-    detail::run_in(self(), [this] { proceed(); });
+    steps_.push_back({step::kind::finish});
+    return progress::replanned;
+  }
+
+  void plan(const child& ended) {
+    auto index = static_cast<std::size_t>(&ended - children_.data());
+    auto plan = plan_restart(strategy_, children_.size(), index);
+    for (auto i : plan.stop) steps_.push_back({step::kind::stop, children_[i].spec.id});
+    for (auto i : plan.start) steps_.push_back({step::kind::start, children_[i].spec.id});
   }
 
   // --- exits -----------------------------------------------------------------------------------
@@ -238,22 +278,25 @@ class supervisor_process final : public detail::behavior {
   void on_exit(const exited& exit) {
     auto* child = find(exit.from);
     if (child == nullptr) {
-      if (detail::is_parent_exit(exit)) give_up(outcome::shut_down, exit.reason);
-      return;
+      if (!detail::is_parent_exit(exit)) return;
+      give_up(outcome::shut_down, exit.reason);
+      return proceed();
     }
-    bool expected = child->state == child_state::stopping;
     child->kill_timer.cancel();
+    // A child may end by itself before the stop that it waits for comes to it: that is a stop too.
+    bool expected =
+        child->state == child_state::stopping || has_step(step::kind::stop, *child);
     child->state = child_state::stopped;
-    if (expected) {
+    if (expected)
       report_bad_stop(*child, exit.reason);
-      child->process = {};
-      return proceed();
-    }
-    if (goal_ == outcome::shut_down || goal_ == outcome::start_failed) {
-      child->process = {};
-      return proceed();
-    }
-    on_crash(*child, exit.reason);
+    else if (!exit.reason.is_orderly() || child->spec.restart == permanent)
+      supervisor_report(name_, *child, "child_terminated", exit.reason);
+    child->process = {};
+    if (expected)
+      forget_if_temporary(*child);
+    else
+      on_end(*child, exit.reason);
+    proceed();
   }
 
   void report_bad_stop(const child& child, const exit_reason& reason) {
@@ -262,30 +305,31 @@ class supervisor_process final : public detail::behavior {
     if (!as_wished) supervisor_report(name_, child, "shutdown_error", reason);
   }
 
-  void on_crash(child& child, const exit_reason& reason) {
-    if (!reason.is_orderly() || child.spec.restart == permanent)
-      supervisor_report(name_, child, "child_terminated", reason);
-    child.process = {};
-    auto id = child.spec.id;
+  /// A child has ended by itself.
+  void on_end(child& child, const exit_reason& reason) {
     if (comes_back(child.spec.restart, reason)) {
-      if (!intensity_.allow(restart_intensity::clock::now())) return too_many(child);
-      auto index = static_cast<std::size_t>(&child - children_.data());
-      auto plan = plan_restart(strategy_, children_.size(), index);
-      for (auto i : plan.stop) steps_.push_back({step::kind::stop, children_[i].spec.id});
-      for (auto i : plan.start) steps_.push_back({step::kind::start, children_[i].spec.id});
-      return proceed();
+      if (intensity_.allow(restart_intensity::clock::now()))
+        plan(child);
+      else
+        too_many(child);
+      return;
     }
-    bool ends_us = child.spec.significant && auto_shutdown_applies(child);
-    if (child.spec.restart == temporary)
-      children_.erase(children_.begin() + (&child - children_.data()));
+    bool ends_us = child.spec.significant && auto_shutdown_applies();
+    forget_if_temporary(child);
     if (ends_us) give_up(outcome::shut_down, exit_reason::shutdown);
   }
 
-  bool auto_shutdown_applies(const child& ended) const {
+  void forget_if_temporary(const child& child) {
+    if (child.spec.restart == temporary) children_.erase(children_.begin() + (&child - children_.data()));
+  }
+
+  /// A significant child that is being restarted has not ended.
+  bool auto_shutdown_applies() const {
     if (auto_shutdown_ == auto_shutdown::never) return false;
     if (auto_shutdown_ == auto_shutdown::any_significant) return true;
-    return std::none_of(children_.begin(), children_.end(), [&](auto& other) {
-      return &other != &ended && other.spec.significant && other.state == child_state::running;
+    return std::none_of(children_.begin(), children_.end(), [&](auto& child) {
+      return child.spec.significant && (child.state != child_state::stopped ||
+                                        has_step(step::kind::start, child));
     });
   }
 

@@ -172,15 +172,23 @@ void web_socket::write(const shared_frame_ptr& frame) {
 }
 
 void web_socket::finish_output() {
+  if (output_.size() - sent_ <= max_outbound()) return schedule_flush();
+  // A burst within one turn is not a slow client: what the kernel takes now does not count.
+  if (!waiting_to_write_) send_output();
+  close_if_slow();
+}
+
+std::size_t web_socket::max_outbound() const {
+  return process_ != nullptr ? process_->options().max_outbound : ~std::size_t{0};
+}
+
+void web_socket::close_if_slow() {
   auto waiting = output_.size() - sent_;
-  // Only what the kernel has refused counts: a burst within one turn is not a slow client.
-  if (waiting_to_write_ && process_ != nullptr && waiting > process_->options().max_outbound) {
-    logger::warning("slow consumer, closing the socket",
-                    {{"process", to_string(socket_)}, {"waiting_bytes", waiting}});
-    // The frame that is half sent must be completed, or the close frame would be read as its tail.
-    return close(close_code::try_again_later, "slow consumer");
-  }
-  schedule_flush();
+  if (state_ != state::open || waiting <= max_outbound()) return;
+  logger::warning("slow consumer, closing the socket",
+                  {{"process", to_string(socket_)}, {"waiting_bytes", waiting}});
+  // What waits stays in front of the close frame: half a frame must not be cut off.
+  close(close_code::try_again_later, "slow consumer");
 }
 
 void web_socket::send_output() {
@@ -193,7 +201,8 @@ void web_socket::send_output() {
     if (count < 0) {
       (void)open_output();
       waiting_to_write_ = true;
-      return watch_output(true);
+      watch_output(true);
+      return close_if_slow();
     }
     sent_ += static_cast<std::size_t>(count);
   }

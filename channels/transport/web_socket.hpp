@@ -48,6 +48,8 @@ class web_socket final : public connection, public flushable, public transport {
   void watch_output(bool on);
   void send_output();
   void finish_output();
+  void close_if_slow();
+  std::size_t max_outbound() const;
   void schedule_flush();
   void lost();
 
