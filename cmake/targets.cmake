@@ -42,12 +42,36 @@ function(roost_library name)
   set_property(GLOBAL APPEND PROPERTY ROOST_PUBLIC_HEADERS ${LIB_PUBLIC_HEADERS})
 endfunction()
 
-# roost_example(NAME SOURCES … LINKS …)
+# roost_example(NAME SOURCES … LINKS … [CONFIG file])
+#
+# CONFIG is copied to conf/ of the build directory, where the program finds it from anywhere.
 function(roost_example name)
-  cmake_parse_arguments(PARSE_ARGV 1 EXAMPLE "" "" "SOURCES;LINKS")
+  cmake_parse_arguments(PARSE_ARGV 1 EXAMPLE "" "CONFIG" "SOURCES;LINKS")
   roost_no_leftovers("${EXAMPLE_UNPARSED_ARGUMENTS}")
   add_executable(${name} ${EXAMPLE_SOURCES})
   target_link_libraries(${name} PRIVATE ${EXAMPLE_LINKS})
+  if(EXAMPLE_CONFIG)
+    roost_copies(${name} TO conf FILES ${EXAMPLE_CONFIG})
+  endif()
+endfunction()
+
+# roost_copies(TARGET TO folder FILES …)
+#
+# Keeps copies of files, which the target needs when it runs, in a folder of the build directory.
+function(roost_copies target)
+  cmake_parse_arguments(PARSE_ARGV 1 COPIES "" "TO" "FILES")
+  roost_no_leftovers("${COPIES_UNPARSED_ARGUMENTS}")
+  foreach(file IN LISTS COPIES_FILES)
+    get_filename_component(name ${file} NAME)
+    set(copy ${PROJECT_BINARY_DIR}/${COPIES_TO}/${name})
+    add_custom_command(OUTPUT ${copy}
+      COMMAND ${CMAKE_COMMAND} -E copy ${PROJECT_SOURCE_DIR}/${file} ${copy}
+      DEPENDS ${PROJECT_SOURCE_DIR}/${file}
+      COMMENT "Copying ${file}"
+      VERBATIM)
+    list(APPEND copies ${copy})
+  endforeach()
+  target_sources(${target} PRIVATE ${copies})
 endfunction()
 
 # roost_bench(SUITE SOURCES … LINKS …)

@@ -134,9 +134,11 @@ void exit(pid other, exit_reason reason) {
   auto* me = current_process();
   if (me == nullptr || me->self() != other) return send_exit(other, reason, false);
   // To itself the signal is delivered before this returns, as in Erlang.
-  bool untrapped = !me->trap_exit || reason == exit_reason::kill;
-  if (untrapped) throw process_exit(reason == exit_reason::kill ? exit_reason::killed : reason);
-  send_exit(other, reason, false);
+  if (me->trap_exit && !(reason == exit_reason::kill)) return send_exit(other, reason, false);
+  if (reason == exit_reason::kill) reason = exit_reason::killed;
+  me->by_signal = true;
+  me->ending = std::make_unique<exit_reason>(reason);
+  throw process_exit(std::move(reason));
 }
 
 void exit(exit_reason reason) { throw process_exit(std::move(reason)); }

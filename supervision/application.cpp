@@ -76,7 +76,8 @@ config load_config(const application_options& options, const command_line& line)
                                         : std::string();
   auto loaded = file.empty() ? config::from_text("", "no file", line.overrides)
                              : config::load_file(file, line.overrides);
-  auto name = line.name.empty() ? loaded.get<std::string>("node.name", "") : line.name;
+  auto name = loaded.get<std::string>("node.name", "");  // a known key even if --name is given
+  if (!line.name.empty()) name = line.name;
   if (!name.empty()) {
     check_node_name(name);
     this_node() = name;

@@ -31,13 +31,20 @@ enum class progress { done, waits, replanned };
 // What the step `finish` means.
 enum class outcome { none, started, start_failed, shut_down };
 
+std::string_view in_words(std::string_view context) {
+  if (context == "start_error") return "child did not start";
+  if (context == "shutdown_error") return "child did not stop as it should";
+  if (context == "shutdown") return "too many restarts, shutting down";
+  return "child terminated";
+}
+
 void supervisor_report(const std::string& name, const child& child, std::string_view context,
                        const exit_reason& reason) {
-  logger::report(log_level::error, "supervisor_report", "child terminated",
+  logger::report(log_level::error, "supervisor_report", in_words(context),
                  {{"supervisor", name},
                   {"context", context},
                   {"child", child.spec.id},
-                  {"process", to_string(child.process)},
+                  {"process", child.process ? to_string(child.process) : "none"},
                   {"reason", reason.to_string()}});
 }
 
@@ -419,7 +426,8 @@ pid start_link(supervisor_spec spec) {
   validate(spec);
   auto name = spec.name;
   return detail::start_server(std::make_unique<supervisor_process>(std::move(spec)), {name},
-                              detail::attachment::link, "supervisor " + name);
+                              detail::attachment::link,
+                              name.empty() ? "a supervisor" : "supervisor " + name);
 }
 
 }  // namespace roost

@@ -1,5 +1,4 @@
 // Runs sample_application, a real program, and looks at what it says and how it exits.
-#include "supervision/application.hpp"
 #include "tests/support.hpp"
 #include <cstdlib>
 #include <fcntl.h>
@@ -125,11 +124,13 @@ struct finished {
     program run{std::move(arguments)};
     code = run.exit_code();
     text = run.text;
+    order = run.order();
   }
   bool says(std::string_view expected) const { return text.find(expected) != text.npos; }
 
   int code;
   std::string text;
+  arguments order;
 };
 
 }  // namespace
@@ -165,7 +166,8 @@ TEST_CASE_FIXTURE(installation, "a child that cannot start ends the program with
   finished run{start({"--set", "sample.extra=broken"})};
   CHECK(run.code == 1);
   CHECK(run.says("{shutdown, {failed_to_start_child, broken, no paper}}"));
-  CHECK(run.says("stop c\nstop b\nstop a\n"));
+  CHECK(run.says("context: start_error"));
+  CHECK(run.order == arguments{"start a", "start b", "start c", "stop c", "stop b", "stop a"});
 }
 
 TEST_CASE_FIXTURE(installation, "a tree that ends by itself ends the program with code 1") {
@@ -220,7 +222,7 @@ TEST_CASE_FIXTURE(installation, "a value that is wrong ends with code 2 and its 
   finished type{start()};
   CHECK(type.code == 2);
   CHECK(type.says(
-      "sample: expected sample.start to be a whole number, got many (" + file + ":3)"));
+      "sample: expected sample.start to be 0–100, got many (" + file + ":3)"));
 
   configure("sample:\n  start: 101\n");
   finished range{start()};
