@@ -220,6 +220,8 @@ class channel_process : public behavior {
 };
 
 template <class C, class E>
+concept takes_in = requires(C& c, E e, const payload& p, socket& s) { c.handle_in(e, p, s); };
+template <class C, class E>
 concept handles_in = requires(C& c, E e, const payload& p, socket& s) {
   { c.handle_in(e, p, s) } -> std::convertible_to<in_result>;
 };
@@ -227,32 +229,40 @@ template <class C, class E>
 concept handles_out = requires(C& c, E e, const payload& p, socket& s) {
   { c.handle_out(e, p, s) } -> std::convertible_to<out_result>;
 };
+template <class A>
+concept answers_info = std::is_void_v<A> || std::convertible_to<A, out_result>;
+template <class C, class M>
+concept takes_channel_info = requires(C& c, M& m, socket& s) { c.handle_info(std::move(m), s); };
+template <class C, class M>
+concept handles_channel_info = requires(C& c, M& m, socket& s) {
+  { c.handle_info(std::move(m), s) } -> answers_info;
+};
 template <class C>
 concept joins = requires(C& c, std::string_view topic, const payload& p, socket& s) {
   { c.join(topic, p, s) } -> std::convertible_to<join_result>;
 };
 
-template <class C, class E>
-constexpr bool check_in() {
-  static_assert(handles_in<C, E>,
-                "the channel lists this event but has no  in_result handle_in(roost::event<…>, "
-                "const roost::payload&, roost::socket&)  for it");
-  return true;
-}
-template <class C, class E>
-constexpr bool check_out() {
-  static_assert(handles_out<C, E>,
-                "the channel intercepts this event but has no  out_result "
-                "handle_out(roost::event<…>, const roost::payload&, roost::socket&)  for it");
+template <class C>
+constexpr bool check_channel() {
+  static_assert(std::default_initializable<C>,
+                "a channel begins without arguments: give its members defaults, join sets them");
+  static_assert(joins<C>,
+                "a channel needs  roost::join_result join(std::string_view topic, const "
+                "roost::payload& params, roost::socket&)");
+  if constexpr (takes_in<C, std::string_view>)
+    static_assert(handles_in<C, std::string_view>,
+                  "handle_in for all other events is  in_result handle_in(std::string_view event, "
+                  "const roost::payload&, roost::socket&)");
+  if constexpr (requires { &C::terminate; })
+    static_assert(requires(C& c, const exit_reason& r, socket& s) { c.terminate(r, s); },
+                  "terminate is  void terminate(const roost::exit_reason&, roost::socket&)");
   return true;
 }
 
 template <class C>
 class channel_of final : public channel_process {
  public:
-  static_assert(joins<C>,
-                "a channel needs  roost::join_result join(std::string_view topic, const "
-                "roost::payload& params, roost::socket&)");
+  static_assert(check_channel<C>());
 
   std::string_view initial_call() const noexcept override { return type_name<C>(); }
 
@@ -265,7 +275,10 @@ class channel_of final : public channel_process {
 
  protected:
   join_result join(std::string_view topic, const payload& params) override {
-    return channel_.join(topic, params, socket_);
+    if constexpr (joins<C>)
+      return channel_.join(topic, params, socket_);
+    else
+      return joining_later{};  // does not compile: see check_channel
   }
 
   std::optional<in_result> handle_in(std::string_view event, const payload& payload) override {
@@ -288,9 +301,9 @@ class channel_of final : public channel_process {
     std::optional<out_result> result;
     if constexpr (requires { typename C::infos; })
       if (infos(message, result, typename C::infos{})) return result;
-    if (!(info<down>(message, result) || info<exited>(message, result) ||
-          info<timeout>(message, result)))
-      info<broadcast_message>(message, result);
+    (void)(optional_info<down>(message, result) || optional_info<exited>(message, result) ||
+           optional_info<timeout>(message, result) ||
+           optional_info<broadcast_message>(message, result));
     return result;
   }
 
@@ -305,39 +318,59 @@ class channel_of final : public channel_process {
     return ((name == event<Names>::name) || ...);
   }
 
+  template <class E>
+  bool in_one(std::string_view name, const payload& payload, std::optional<in_result>& result) {
+    static_assert(handles_in<C, E>,
+                  "the channel lists this event but has no  in_result handle_in(roost::event<…>, "
+                  "const roost::payload&, roost::socket&)  for it");
+    if (name != E::name) return false;
+    if constexpr (handles_in<C, E>) result.emplace(channel_.handle_in(E{}, payload, socket_));
+    return true;
+  }
   template <fixed_string... Names>
   bool in(std::string_view name, const payload& payload, std::optional<in_result>& result,
           events<Names...>) {
-    static_assert((check_in<C, event<Names>>() && ...));
-    return ((name == event<Names>::name &&
-             (result.emplace(channel_.handle_in(event<Names>{}, payload, socket_)), true)) ||
-            ...);
+    return (in_one<event<Names>>(name, payload, result) || ...);
   }
 
+  template <class E>
+  bool out_one(std::string_view name, const payload& payload, std::optional<out_result>& result) {
+    static_assert(handles_out<C, E>,
+                  "the channel intercepts this event but has no  out_result "
+                  "handle_out(roost::event<…>, const roost::payload&, roost::socket&)  for it");
+    if (name != E::name) return false;
+    if constexpr (handles_out<C, E>) result.emplace(channel_.handle_out(E{}, payload, socket_));
+    return true;
+  }
   template <fixed_string... Names>
   bool out(std::string_view name, const payload& payload, std::optional<out_result>& result,
            events<Names...>) {
-    static_assert((check_out<C, event<Names>>() && ...));
-    return ((name == event<Names>::name &&
-             (result.emplace(channel_.handle_out(event<Names>{}, payload, socket_)), true)) ||
-            ...);
+    return (out_one<event<Names>>(name, payload, result) || ...);
   }
 
   template <class M>
   bool info(message& message, std::optional<out_result>& result) {
-    if constexpr (requires(C& c, M& m, socket& s) { c.handle_info(std::move(m), s); }) {
-      auto* value = value_of<M>(message);
-      if (value == nullptr) return false;
+    static_assert(handles_channel_info<C, M>,
+                  "a message in `infos` needs  out_result handle_info(M, roost::socket&)  (or "
+                  "void), as do down, exited, timeout and broadcast_message");
+    auto* value = value_of<M>(message);
+    if (value == nullptr) return false;
+    if constexpr (handles_channel_info<C, M>) {
       if constexpr (std::is_void_v<decltype(channel_.handle_info(std::move(*value), socket_))>) {
         channel_.handle_info(std::move(*value), socket_);
         result.emplace(noreply());
       } else {
         result.emplace(channel_.handle_info(std::move(*value), socket_));
       }
-      return true;
-    } else {
-      return false;
     }
+    return true;
+  }
+  template <class M>
+  bool optional_info(message& message, std::optional<out_result>& result) {
+    if constexpr (takes_channel_info<C, M>)
+      return info<M>(message, result);
+    else
+      return false;
   }
   template <class... Ms>
   bool infos(message& message, std::optional<out_result>& result, messages<Ms...>) {

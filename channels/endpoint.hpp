@@ -139,6 +139,13 @@ struct socket_mount {
 
 template <class S>
 socket_mount socket_at(std::string path, socket_options options = {}) {
+  static_assert(requires(const params& params, const connect_info& info) {
+                  { S::connect(params, info) } -> std::convertible_to<connect_result<S>>;
+                },
+                "a socket needs  static roost::connect_result<S> connect(const roost::params&, "
+                "const roost::connect_info&)");
+  static_assert(requires(std::string_view topic) { S::channels.find(topic)->make(); },
+                "a socket needs  static constexpr roost::topic_router channels{{…}};");
   return {std::move(path), &detail::socket_type_of<S>, options};
 }
 

@@ -133,11 +133,14 @@ void socket_process::to_channel(entry& entry, const incoming& message) {
   client_event event{std::string(message.event), std::string(message.ref),
                      std::string(message.join_ref), message.to_payload(),
                      message.event_is_string};
+  // Protocol 1 has no join references: a message is always for the present channel.
+  if (transport_->protocol() == protocol::v1 && event.join_ref == "null")
+    event.join_ref = entry.join_ref;
   if (entry.state == entry::state::leaving || entry.state == entry::state::replacing) {
     entry.late.push_back(std::move(event));
     return;
   }
-  if (message.event == "phx_leave" && message.join_ref == entry.join_ref &&
+  if (event.event == "phx_leave" && event.join_ref == entry.join_ref &&
       entry.state == entry::state::joined)
     entry.state = entry::state::leaving;
   send(entry.channel, std::move(event));

@@ -180,6 +180,18 @@ struct messages {
 template <class M>
 concept call_message = requires { typename M::reply; };
 
+namespace detail {
+/// void for a cast, so that a wrong call is one error and not ten.
+template <class M>
+struct reply_of {
+  using type = void;
+};
+template <call_message M>
+struct reply_of<M> {
+  using type = typename M::reply;
+};
+}  // namespace detail
+
 /// The caller of a call that is answered later. May be copied, kept, and answered once from any
 /// process or thread; later answers are dropped, as are answers to a caller that has given up.
 template <class R>
@@ -258,6 +270,12 @@ void give(F& function, message& reply) {
     function(std::move(*value));
 }
 
+template <class F, class R>
+concept takes_answer =
+    (std::is_void_v<R> && std::invocable<F&>) || std::invocable<F&, value_or_unit<R>>;
+template <class G>
+concept takes_failure = std::same_as<G, std::monostate> || std::invocable<G&, const exit_reason&>;
+
 template <class R, class F, class G>
 class continuation final : public call_waiter {
  public:
@@ -317,6 +335,11 @@ class [[nodiscard("say how to take the answer: .then(…) in a process, .get() o
  private:
   template <class F, class G>
   void then_or(F on_answer, G on_failure) {
+    static_assert(detail::takes_answer<F, R>,
+                  "then() needs a function that takes the reply: .then([](R reply) { … }), or "
+                  ".then([] { … }) when `reply` is void");
+    static_assert(detail::takes_failure<G>,
+                  "the second function of then() takes  const roost::exit_reason&");
     auto what = request_.what;
     detail::ask(std::move(request_),
                           std::make_unique<detail::continuation<R, F, G>>(
@@ -339,7 +362,7 @@ auto call(const server<S>& to, M message, std::chrono::milliseconds timeout = ca
   static_assert(call_message<M>,
                 "this message has no `reply`, so it is a cast: use cast(), or give it "
                 "`using reply = …`");
-  using R = typename M::reply;
+  using R = typename detail::reply_of<M>::type;
   return pending<R>(detail::request{
       to.process(), detail::make_message<M>(detail::message_kind::call, std::move(message)), timeout,
       detail::type_name<M>()});
@@ -366,35 +389,51 @@ void from<R>::reply(detail::value_or_unit<R> value) const {
 
 namespace detail {
 
+template <class A, class R>
+concept answers_call = (std::is_void_v<A> && std::is_void_v<R>) ||
+                       std::convertible_to<A, call_result<value_or_unit<R>>>;
+template <class A>
+concept answers_cast = std::is_void_v<A> || std::convertible_to<A, cast_result>;
+
 template <class S, class M>
 concept replies_now = requires(S& s, M& m) {
-  requires std::is_void_v<typename M::reply> ||
-               requires { { s.handle_call(std::move(m)) } -> std::convertible_to<call_result<typename M::reply>>; };
-  s.handle_call(std::move(m));
+  { s.handle_call(std::move(m)) } -> answers_call<typename M::reply>;
 };
 template <class S, class M>
 concept replies_later = requires(S& s, M& m, from<typename M::reply> f) {
   { s.handle_call(std::move(m), f) } -> std::convertible_to<call_result<value_or_unit<typename M::reply>>>;
 };
 template <class S, class M>
-concept handles_cast = requires(S& s, M& m) { s.handle_cast(std::move(m)); };
+concept handles_call = replies_now<S, M> || replies_later<S, M>;
 template <class S, class M>
-concept handles_info = requires(S& s, M& m) { s.handle_info(std::move(m)); };
+concept handles_cast = requires(S& s, M& m) {
+  { s.handle_cast(std::move(m)) } -> answers_cast;
+};
+template <class S, class M>
+concept takes_info = requires(S& s, M& m) { s.handle_info(std::move(m)); };
+template <class S, class M>
+concept handles_info = requires(S& s, M& m) {
+  { s.handle_info(std::move(m)) } -> answers_cast;
+};
 
 /// Names the exact (server, message) pair that is wrong; one assertion per listed message.
 template <class S, class M>
 constexpr bool check_handler() {
   if constexpr (call_message<M>)
-    static_assert(replies_now<S, M> || replies_later<S, M>,
+    static_assert(handles_call<S, M>,
                   "a call in `messages` needs  M::reply handle_call(M)  (or "
                   "call_result<M::reply> handle_call(M, from<M::reply>))");
   else
-    static_assert(handles_cast<S, M>, "a cast in `messages` needs  void handle_cast(M)");
+    static_assert(handles_cast<S, M>,
+                  "a cast in `messages` needs  void handle_cast(M)  (or "
+                  "cast_result handle_cast(M))");
   return true;
 }
 template <class S, class M>
 constexpr bool check_info() {
-  static_assert(handles_info<S, M>, "a message in `infos` needs  void handle_info(M)");
+  static_assert(handles_info<S, M>,
+                "a message in `infos` needs  void handle_info(M)  (or cast_result "
+                "handle_info(M)), as do down, exited and timeout");
   return true;
 }
 template <class S, class... Ms>
@@ -404,6 +443,21 @@ constexpr bool check_handlers(messages<Ms...>) {
 template <class S, class... Ms>
 constexpr bool check_infos(messages<Ms...>) {
   return (check_info<S, Ms>() && ...);
+}
+template <class S>
+constexpr bool check_server() {
+  constexpr bool lists_messages = requires { typename S::messages; };
+  static_assert(lists_messages,
+                "a server lists what it understands: `using messages = roost::messages<…>;`");
+  static_assert(std::move_constructible<S>,
+                "a server's state is moved into its process: make it movable, or keep what is not "
+                "in a unique_ptr");
+  if constexpr (requires { &S::terminate; })
+    static_assert(requires(S& s, const exit_reason& reason) { s.terminate(reason); },
+                  "terminate is  void terminate(const roost::exit_reason&)");
+  if constexpr (lists_messages) check_handlers<S>(typename S::messages{});
+  if constexpr (requires { typename S::infos; }) check_infos<S>(typename S::infos{});
+  return true;
 }
 
 void apply_timeout(std::chrono::milliseconds timeout);
@@ -424,7 +478,7 @@ class server_core : public behavior {
 
   void handle(message& message) override {
     if (message.kind == message_kind::call || message.kind == message_kind::cast) {
-      if (!dispatch(message, typename S::messages{})) crash_unexpected(message, type_name<S>());
+      if (!dispatch(message)) crash_unexpected(message, type_name<S>());
     } else if (!info(message)) {
       unexpected(message, type_name<S>());
     }
@@ -439,20 +493,27 @@ class server_core : public behavior {
   std::optional<S> state_;
 
  private:
+  // What check_server complains about is left out here, so that its sentences stand alone.
+  bool dispatch(message& message) {
+    if constexpr (requires { typename S::messages; })
+      return listed(message, typename S::messages{});
+    else
+      return false;
+  }
   template <class... Ms>
-  bool dispatch(message& message, messages<Ms...>) {
+  bool listed(message& message, messages<Ms...>) {
     return (one<Ms>(message) || ...);
   }
 
   template <class M>
   bool one(message& message) {
-    static_assert(check_handler<S, M>());
     auto* value = value_of<M>(message);
     if (value == nullptr) return false;
-    if constexpr (call_message<M>)
-      answer(message, *value);
-    else
+    if constexpr (call_message<M>) {
+      if constexpr (handles_call<S, M>) answer(message, *value);
+    } else if constexpr (handles_cast<S, M>) {
       run([&]() -> decltype(auto) { return state_->handle_cast(std::move(*value)); });
+    }
     return true;
   }
 
@@ -495,9 +556,11 @@ class server_core : public behavior {
 
   template <class M>
   bool one_info(message& message) {
+    static_assert(check_info<S, M>());
     auto* value = value_of<M>(message);
     if (value == nullptr) return false;
-    run([&]() -> decltype(auto) { return state_->handle_info(std::move(*value)); });
+    if constexpr (handles_info<S, M>)
+      run([&]() -> decltype(auto) { return state_->handle_info(std::move(*value)); });
     return true;
   }
   template <class... Ms>
@@ -513,11 +576,11 @@ class server_core : public behavior {
     }
     if constexpr (requires { typename S::infos; })
       if (listed_infos(message, typename S::infos{})) return true;
-    if constexpr (handles_info<S, down>)
+    if constexpr (takes_info<S, down>)
       if (one_info<down>(message)) return true;
-    if constexpr (handles_info<S, exited>)
+    if constexpr (takes_info<S, exited>)
       if (one_info<exited>(message)) return true;
-    if constexpr (handles_info<S, roost::timeout>)
+    if constexpr (takes_info<S, roost::timeout>)
       if (one_info<roost::timeout>(message)) return true;
     return false;
   }
@@ -529,12 +592,9 @@ class server_behavior;
 template <class S, class... Args>
 class server_behavior<S, std::tuple<Args...>> final : public server_core<S> {
  public:
-  static_assert(check_handlers<S>(typename S::messages{}));
+  static_assert(check_server<S>());
 
-  explicit server_behavior(Args... args) : args_(std::in_place, std::move(args)...) {
-    if constexpr (requires { typename S::infos; })
-      static_assert(check_infos<S>(typename S::infos{}));
-  }
+  explicit server_behavior(Args... args) : args_(std::in_place, std::move(args)...) {}
 
   init_outcome init() override {
     auto outcome = std::apply([this](auto&... args) { return start(std::move(args)...); }, *args_);
@@ -551,10 +611,13 @@ class server_behavior<S, std::tuple<Args...>> final : public server_core<S> {
     } else if constexpr (requires { S::init(std::forward<As>(args)...); }) {
       return take(S::init(std::forward<As>(args)...));
     } else {
-      static_assert(requires { S{std::forward<As>(args)...}; },
+      // A server that has an init is not started past it.
+      constexpr bool has_init = requires { &S::init; };
+      constexpr bool initialises = !has_init && requires { S{std::forward<As>(args)...}; };
+      static_assert(initialises,
                     "the server cannot be made from these arguments: give it "
                     "`static roost::init_result<S> init(…)` or members to initialise");
-      state.emplace(S{std::forward<As>(args)...});
+      if constexpr (initialises) state.emplace(S{std::forward<As>(args)...});
       return {};
     }
   }

@@ -205,6 +205,34 @@ struct strict {
 void mistake() { roost::start<strict>(1); }
 #endif
 
+#ifdef MISTAKE_init_left_out
+// expect: the server cannot be made from these arguments
+struct strict {
+  using messages = roost::messages<>;
+  int value = 0;
+  static roost::init_result<strict> init(int) { return strict{}; }
+};
+void mistake() { roost::start<strict>(); }
+#endif
+
+#ifdef MISTAKE_terminate_without_reason
+// expect: terminate is  void terminate(const roost::exit_reason&)
+struct abrupt {
+  using messages = roost::messages<>;
+  void terminate() {}
+};
+void mistake() { roost::start<abrupt>(); }
+#endif
+
+#ifdef MISTAKE_state_that_cannot_move
+// expect: a server's state is moved into its process
+struct heavy {
+  using messages = roost::messages<>;
+  std::atomic<int> value{0};
+};
+void mistake() { roost::start<heavy>(); }
+#endif
+
 // --- supervision ---------------------------------------------------------------------------------
 
 #ifdef MISTAKE_arguments_that_cannot_be_copied
@@ -276,6 +304,31 @@ struct absent_channel : room_channel {
   using infos = roost::messages<counter::tick>;
 };
 constexpr roost::topic_router mistake{{{"absent", roost::channel<absent_channel>}}};
+#endif
+
+#ifdef MISTAKE_channel_with_arguments
+// expect: a channel begins without arguments
+struct greedy_channel : room_channel {
+  explicit greedy_channel(int) {}
+};
+constexpr roost::topic_router mistake{{{"greedy", roost::channel<greedy_channel>}}};
+#endif
+
+#ifdef MISTAKE_other_events_that_answer_nothing
+// expect: handle_in for all other events is  in_result handle_in(std::string_view event
+struct vague_channel : room_channel {
+  using events = roost::events<>;
+  void handle_in(std::string_view, const roost::payload&, roost::socket&) {}
+};
+constexpr roost::topic_router mistake{{{"vague", roost::channel<vague_channel>}}};
+#endif
+
+#ifdef MISTAKE_channel_terminate_without_socket
+// expect: terminate is  void terminate(const roost::exit_reason&, roost::socket&)
+struct abrupt_channel : room_channel {
+  void terminate(const roost::exit_reason&) {}
+};
+constexpr roost::topic_router mistake{{{"abrupt", roost::channel<abrupt_channel>}}};
 #endif
 
 // --- routes and sockets --------------------------------------------------------------------------

@@ -30,6 +30,11 @@ std::int64_t room::handle_call(say message) {
   return last_id;
 }
 
+std::deque<said> room::handle_call(history wanted) const {
+  auto is_old = [&](const said& message) { return message.id <= wanted.after; };
+  return {std::find_if_not(latest.begin(), latest.end(), is_old), latest.end()};
+}
+
 std::string room_topic(std::string_view name) { return "room:" + std::string(name); }
 
 roost::supervisor_spec rooms_supervisor() {

@@ -32,7 +32,10 @@ struct room {
     std::string name;
     std::string body;
   };
-  struct history { using reply = std::deque<said>; };  // oldest first
+  struct history {
+    using reply = std::deque<said>;  // oldest first
+    std::int64_t after = 0;          // only messages with greater ids
+  };
   using messages = roost::messages<say, history>;
 
   std::string topic;
@@ -41,7 +44,7 @@ struct room {
   std::int64_t last_id = 0;
 
   std::int64_t handle_call(say message);
-  std::deque<said> handle_call(history) const { return latest; }
+  std::deque<said> handle_call(history wanted) const;
 };
 
 /// The name under which a room is registered, which is its topic too.

@@ -41,10 +41,10 @@ inline roost::error_reply because(std::string_view reason) {
   return roost::error({{"reason", reason}});
 }
 
-inline roost::ok_reply welcome(const std::deque<said>& messages) {
+inline roost::json to_json(const std::deque<said>& messages) {
   auto list = roost::json::array();
   for (auto& message : messages) list.push_back(message.to_json());
-  return roost::ok({{"messages", std::move(list)}});
+  return list;
 }
 
 inline bool is_room(std::string_view topic) {
@@ -56,11 +56,16 @@ inline bool is_room(std::string_view topic) {
 struct room_channel {
   using events = roost::events<"new_msg", "crash_me">;
 
+  /// The channel to itself: the join is complete.
+  struct joined {};
+  using infos = roost::messages<joined>;
+
   static constexpr std::size_t longest_name = 30;
   static constexpr std::size_t longest_body = 2000;
 
   std::string name;
   roost::server<chat::room> room;
+  std::int64_t last_seen = 0;
 
   roost::join_result join(
       std::string_view topic, const roost::payload& params, roost::socket& socket) {
@@ -71,11 +76,25 @@ struct room_channel {
     // By name: when the room's server was restarted, the same handle leads to the new one.
     room = roost::server<chat::room>(topic);
     auto ref = roost::ref(socket);
-    roost::call(room, chat::room::history{})
-        .then(
-            [ref](const std::deque<said>& messages) { roost::reply(ref, welcome(messages)); },
-            [ref](const roost::exit_reason&) { roost::reply(ref, because("unavailable")); });
+    auto welcome = [this, ref](const std::deque<said>& messages) {
+      if (!messages.empty()) last_seen = messages.back().id;
+      roost::reply(ref, roost::ok({{"messages", to_json(messages)}}));
+      roost::send(roost::self(), joined{});
+    };
+    auto failed = [ref](const roost::exit_reason&) { roost::reply(ref, because("unavailable")); };
+    roost::call(room, chat::room::history{}).then(welcome, failed);
     return roost::later(ref);
+  }
+
+  /// Broadcasts reach the channel from now on, and the history is a moment old: somebody may have
+  /// said something in between. What arrives twice has the same id.
+  roost::out_result handle_info(joined, roost::socket& socket) {
+    auto catch_up = [&socket](const std::deque<said>& messages) {
+      for (auto& message : messages) roost::push(socket, "new_msg", message.to_json());
+    };
+    auto failed = [](const roost::exit_reason&) {};  // restarted: it has nothing to tell
+    roost::call(room, chat::room::history{.after = last_seen}).then(catch_up, failed);
+    return roost::noreply();
   }
 
   roost::in_result handle_in(
