@@ -321,7 +321,7 @@ class channel_of final : public channel_process {
   template <class E>
   bool in_one(std::string_view name, const payload& payload, std::optional<in_result>& result) {
     static_assert(handles_in<C, E>,
-                  "the channel lists this event but has no  in_result handle_in(roost::event<…>, "
+                  "the channel lists this event but has no  in_result handle_in(roost::event<...>, "
                   "const roost::payload&, roost::socket&)  for it");
     if (name != E::name) return false;
     if constexpr (handles_in<C, E>) result.emplace(channel_.handle_in(E{}, payload, socket_));
@@ -337,7 +337,7 @@ class channel_of final : public channel_process {
   bool out_one(std::string_view name, const payload& payload, std::optional<out_result>& result) {
     static_assert(handles_out<C, E>,
                   "the channel intercepts this event but has no  out_result "
-                  "handle_out(roost::event<…>, const roost::payload&, roost::socket&)  for it");
+                  "handle_out(roost::event<...>, const roost::payload&, roost::socket&)  for it");
     if (name != E::name) return false;
     if constexpr (handles_out<C, E>) result.emplace(channel_.handle_out(E{}, payload, socket_));
     return true;

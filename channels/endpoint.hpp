@@ -145,7 +145,7 @@ socket_mount socket_at(std::string path, socket_options options = {}) {
                 "a socket needs  static roost::connect_result<S> connect(const roost::params&, "
                 "const roost::connect_info&)");
   static_assert(requires(std::string_view topic) { S::channels.find(topic)->make(); },
-                "a socket needs  static constexpr roost::topic_router channels{{…}};");
+                "a socket needs  static constexpr roost::topic_router channels{{...}}");
   return {std::move(path), &detail::socket_type_of<S>, options};
 }
 

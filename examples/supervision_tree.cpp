@@ -13,8 +13,6 @@
 #include <cstdio>
 #include <thread>
 
-namespace {
-
 using namespace std::chrono_literals;
 
 /// Counts what it is given, and cannot take a negative amount.
@@ -31,6 +29,8 @@ struct worker {
   }
   int handle_call(total) const { return sum; }
 };
+
+namespace {
 
 roost::supervisor_spec kitchen() {
   return {
@@ -57,32 +57,34 @@ roost::supervisor_spec shop() {
 
 // --- what the reader sees ------------------------------------------------------------------------
 
-void say(const char* text) {
-  roost::logger::flush();  // reports first, so that the story stays in order
-  std::printf("\n%s\n", text);
+/// A part of the story.
+void say(const char* text) { std::printf("\n%s\n", text); }
+
+std::string text_in(const roost::log_event& event, std::string_view field) {
+  auto* value = event.field(field);
+  auto* text = value == nullptr ? nullptr : std::get_if<std::string>(value);
+  return text == nullptr ? "" : *text;
 }
 
-/// Supervisors tell what happened as data; this program tells it in one line.
+/// Supervisors report what happened as data; here it becomes one line, marked with an exclamation
+/// mark.
 void print_report(const roost::log_event& event) {
-  auto text = [&](std::string_view name) -> std::string {
-    auto* value = event.field(name);
-    auto* string = value == nullptr ? nullptr : std::get_if<std::string>(value);
-    return string == nullptr ? "" : *string;
-  };
-  if (event.kind == "supervisor_report")
-    std::printf("  ! %s: %s %s, %s\n", text("supervisor").c_str(), text("child").c_str(),
-                text("process").c_str(), text("reason").c_str());
+  if (event.kind != "supervisor_report") return;
+  std::printf(
+      "  ! %s lost %s: %s\n", text_in(event, "supervisor").c_str(), text_in(event, "child").c_str(),
+      text_in(event, "reason").c_str());
 }
 
 void print_tree(const std::string& name, const std::string& indent = "  ") {
+  roost::logger::flush();  // reports first
   auto process = roost::whereis(name);
   std::printf("%s%-8s %s\n", indent.c_str(), name.c_str(), to_string(process).c_str());
   for (auto& child : roost::supervisor(process).which_children().get()) {
     if (child.type == roost::child_type::supervisor)
       print_tree(child.id, indent + "  ");
     else
-      std::printf("%s  %-8s %s\n", indent.c_str(), child.id.c_str(),
-                  to_string(child.process).c_str());
+      std::printf(
+          "%s  %-8s %s\n", indent.c_str(), child.id.c_str(), to_string(child.process).c_str());
   }
 }
 
@@ -104,9 +106,10 @@ void show_a_crash() {
   auto before = till.process();
   auto after = crash("till");
   roost::logger::flush();
-  std::printf("  %s is gone; the till is %s now and holds %d: a restart begins with a fresh state\n",
-              to_string(before).c_str(), to_string(after).c_str(),
-              roost::call(till, worker::total{}).get());
+  std::printf(
+      "  %s is gone; the till is %s now and holds %d: a restart begins with a fresh state\n",
+      to_string(before).c_str(), to_string(after).c_str(),
+      roost::call(till, worker::total{}).get());
 }
 
 void show_the_limit() {
@@ -134,8 +137,8 @@ int main() {
   crash("oven");
   print_tree("shop");
 
-  say("The oven crashes again and again. After three restarts in five seconds the kitchen gives up\n"
-      "and ends; its own supervisor, the shop, starts a new kitchen.");
+  say("The oven crashes again and again. After three restarts in five seconds the kitchen ends as\n"
+      "well; its own supervisor, the shop, starts a new kitchen.");
   show_the_limit();
   print_tree("shop");
 

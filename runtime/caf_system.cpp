@@ -116,6 +116,8 @@ void process_actor::enqueue(caf::mailbox_element_ptr element, caf::execution_uni
 
 }  // namespace
 
+std::size_t process_size() noexcept { return sizeof(caf::actor_storage<process_actor>); }
+
 process* make_process(slot& slot) {
   caf::actor_config config;
   config.flags = caf::abstract_channel::is_hidden_flag;

@@ -64,6 +64,12 @@ class compact_map {
 
   bool erase(const Key& key) { return take(key).has_value(); }
 
+  /// Gives back the room that is not needed.
+  void shrink() {
+    small_.shrink_to_fit();
+    if (large_) large_->rehash(0);
+  }
+
   template <class F>
   void for_each(F f) const {
     if (large_)

@@ -52,11 +52,11 @@ std::string exit_reason::to_string() const {
     case code::noconnection: return "noconnection";
     case code::timeout: return "timeout";
     case code::error: {
-      auto text = "{error, " + detail_->type + ", \"" + detail_->term + "\"";
-      if (!detail_->where.empty()) text += ", " + detail_->where;
+      auto text = "{error, " + std::string(type()) + ", \"" + std::string(what()) + "\"";
+      if (!where().empty()) text.append(", ").append(where());
       return text + "}";
     }
-    case code::custom: return detail_->term;
+    case code::custom: return std::string(term());  // empty when it was moved from
   }
   return "unknown";
 }

@@ -32,6 +32,7 @@ pid start_server(std::unique_ptr<behavior> behavior, start_options options, atta
   start_request request;
   request.name = std::move(options.name);
   request.attach = attach;
+  request.mailbox = options.mailbox;
   auto outcome = start_process(std::move(behavior), std::move(request));
   using status = start_status;
   if (outcome.status == status::failed || outcome.status == status::already_started)
@@ -62,14 +63,15 @@ void ask(request request, std::unique_ptr<call_waiter> waiter) {
         "expected .then(…) to be called in a process, got a thread outside the scheduler: use "
         ".get()");
   auto ref = make_ref();
-  if (request.to == me->self()) return waiter->failed(exit_reason("calling_self"));
+  if (request.to == me->self() && request.message->kind == message_kind::call)
+    return waiter->failed(exit_reason("calling_self"));
   open_request open{std::move(waiter), request.to, {}};
   if (request.timeout.count() >= 0) {
     static constexpr message_type plain{
         "call_timeout", [](detail::message* message) noexcept { delete message; }};
     message_ptr expiry{new message(message_kind::call_timeout, &plain)};
     expiry->ref = ref;
-    open.deadline = timer(start_timer(request.timeout, me->self(), std::move(expiry)));
+    open.deadline = timer(arm_timer(request.timeout, me->self(), std::move(expiry)));
   }
   me->more().requests.insert(ref, std::move(open));
   send_request(request, me->self(), ref);
@@ -112,6 +114,9 @@ void send_reply(pid caller, reference ref, message_ptr reply) {
   if (!ref) return;
   auto* me = current_process();
   if (me != nullptr) {
+    if (me->counts_out) ++me->more().messages_out;
+    if (me->extra && me->extra->tracer && reply->kind == message_kind::reply)
+      trace(*me, trace_event::replied, *reply);
     if (me->answering == ref)
       me->answering = {};
     else if (me->extra)
@@ -128,17 +133,24 @@ void apply_timeout(std::chrono::milliseconds timeout) {
   if (timeout.count() >= 0) set_receive_timeout(timeout);
 }
 
+void continue_soon(message_ptr message) {
+  auto* me = current_process();
+  if (me == nullptr)
+    throw std::logic_error("expected continue_with to be called in a callback of a server");
+  push_front(*me, std::move(message));
+}
+
 void unexpected(const message& message, std::string_view server) {
   logger::warning("unexpected message dropped", {{"process", to_string(self())},
-                                                 {"server", std::string(server)},
-                                                 {"message", std::string(message.type->name)}});
+                                                 {"server", server},
+                                                 {"message", describe(message)}});
 }
 
 void crash_unexpected(const message& message, std::string_view server) {
   throw std::runtime_error("expected a message that " + std::string(server) +
                            " lists, got a " +
                            (message.kind == message_kind::call ? "call " : "cast ") +
-                           std::string(message.type->name));
+                           describe(message));
 }
 
 bool is_parent_exit(const exited& exit) noexcept {

@@ -27,7 +27,10 @@
 //   cast_result handle_cast(M)                   may stop: return stop(reason)
 //   cast_result handle_info(M)                   for M of `using infos = messages<…>`, and for down,
 //                                                exited and timeout
+//   cast_result handle_continue(M)               for M of `using continues = messages<…>`, after
+//                                                continue_with(M{}) and before anything that waits
 //   void terminate(const exit_reason&)
+//   std::string format_status() const            what shells and crash reports show of the state
 //
 // Errors. A handler that throws crashes its process: its state is dropped, its links and monitors are
 // told. A call that is not answered throws process_exit in its caller, which crashes too unless
@@ -220,14 +223,20 @@ class server {
   server() noexcept = default;
   explicit server(pid process) noexcept : process_(process) {}
   explicit server(std::string_view name) : name_(name) {}
+  /// {name, node}: the name on this node, or nobody when the node is another one that is not there.
+  server(std::string_view name, std::string_view node) : name_(name), node_(node) {}
 
   /// The process behind the handle; nobody if the name is not registered.
-  pid process() const noexcept { return name_.empty() ? process_ : whereis(name_); }
+  pid process() const noexcept {
+    if (name_.empty()) return process_;
+    return node_.empty() ? whereis(name_) : detail::whereis_on(node_, name_);
+  }
   explicit operator bool() const noexcept { return static_cast<bool>(process()); }
 
  private:
   pid process_;
   std::string name_;
+  std::string node_;
 };
 
 // --- waiting for an answer -----------------------------------------------------------------------
@@ -299,7 +308,7 @@ class continuation final : public call_waiter {
 
 /// An answer that has not come yet. Nothing is sent until one of its functions is called.
 template <class R>
-class [[nodiscard("say how to take the answer: .then(…) in a process, .get() outside")]] pending {
+class [[nodiscard("say how to take the answer: .then(...) in a process, .get() outside")]] pending {
  public:
   explicit pending(detail::request request) noexcept : request_(std::move(request)) {}
 
@@ -336,8 +345,8 @@ class [[nodiscard("say how to take the answer: .then(…) in a process, .get() o
   template <class F, class G>
   void then_or(F on_answer, G on_failure) {
     static_assert(detail::takes_answer<F, R>,
-                  "then() needs a function that takes the reply: .then([](R reply) { … }), or "
-                  ".then([] { … }) when `reply` is void");
+                  "then() needs a function that takes the reply: .then([](R reply) { ... }), or "
+                  ".then([] { ... }) when `reply` is void");
     static_assert(detail::takes_failure<G>,
                   "the second function of then() takes  const roost::exit_reason&");
     auto what = request_.what;
@@ -361,7 +370,7 @@ auto call(const server<S>& to, M message, std::chrono::milliseconds timeout = ca
                 "this server does not list the message in its `messages`");
   static_assert(call_message<M>,
                 "this message has no `reply`, so it is a cast: use cast(), or give it "
-                "`using reply = …`");
+                "`using reply = ...`");
   using R = typename detail::reply_of<M>::type;
   return pending<R>(detail::request{
       to.process(), detail::make_message<M>(detail::message_kind::call, std::move(message)), timeout,
@@ -448,7 +457,7 @@ template <class S>
 constexpr bool check_server() {
   constexpr bool lists_messages = requires { typename S::messages; };
   static_assert(lists_messages,
-                "a server lists what it understands: `using messages = roost::messages<…>;`");
+                "a server lists what it understands: `using messages = roost::messages<...>;`");
   static_assert(std::move_constructible<S>,
                 "a server's state is moved into its process: make it movable, or keep what is not "
                 "in a unique_ptr");
@@ -461,6 +470,7 @@ constexpr bool check_server() {
 }
 
 void apply_timeout(std::chrono::milliseconds timeout);
+void continue_soon(message_ptr message);
 void unexpected(const message& message, std::string_view server);
 [[noreturn]] void crash_unexpected(const message& message, std::string_view server);
 bool is_parent_exit(const exited& exit) noexcept;
@@ -483,6 +493,22 @@ class server_core : public behavior {
       unexpected(message, type_name<S>());
     }
   }
+
+  std::string state_text() const override {
+    if (!state_) return {};
+    if constexpr (requires(const S& s) { { s.format_status() } -> std::convertible_to<std::string>; })
+      return state_->format_status();
+    else
+      return to_text(*state_);
+  }
+
+  void hibernate() override {
+    if constexpr (requires(S& s) { s.hibernate(); })
+      if (state_) state_->hibernate();
+  }
+
+  S& state() noexcept { return *state_; }
+  void set_state(S state) { state_.emplace(std::move(state)); }
 
   void terminate(const exit_reason& reason) override {
     if constexpr (requires(S& s) { s.terminate(reason); })
@@ -554,6 +580,20 @@ class server_core : public behavior {
     }
   }
 
+  template <class... Ms>
+  bool continued(message& message, messages<Ms...>) {
+    return (one_continue<Ms>(message) || ...);
+  }
+  template <class M>
+  bool one_continue(message& message) {
+    static_assert(requires(S& s, M& m) { s.handle_continue(std::move(m)); },
+                  "a type in `continues` needs  void handle_continue(M)");
+    auto* value = value_of<M>(message);
+    if (value == nullptr) return false;
+    run([&]() -> decltype(auto) { return state_->handle_continue(std::move(*value)); });
+    return true;
+  }
+
   template <class M>
   bool one_info(message& message) {
     static_assert(check_info<S, M>());
@@ -569,6 +609,11 @@ class server_core : public behavior {
   }
 
   bool info(message& message) {
+    if (message.kind == message_kind::continued) {
+      if constexpr (requires { typename S::continues; })
+        return continued(message, typename S::continues{});
+      return false;
+    }
     // gen_server ends with its parent, whether or not the state looks at exits.
     if (auto* exit = value_of<exited>(message); exit != nullptr && is_parent_exit(*exit)) {
       stop_self(exit->reason);
@@ -616,7 +661,7 @@ class server_behavior<S, std::tuple<Args...>> final : public server_core<S> {
       constexpr bool initialises = !has_init && requires { S{std::forward<As>(args)...}; };
       static_assert(initialises,
                     "the server cannot be made from these arguments: give it "
-                    "`static roost::init_result<S> init(…)` or members to initialise");
+                    "`static roost::init_result<S> init(...)` or members to initialise");
       if constexpr (initialises) state.emplace(S{std::forward<As>(args)...});
       return {};
     }
@@ -633,10 +678,18 @@ class server_behavior<S, std::tuple<Args...>> final : public server_core<S> {
 
 }  // namespace detail
 
+/// From a callback, init included: `handle_continue(message)` runs right after it, before anything that
+/// waits. The server lists such types: `using continues = roost::messages<load>;`.
+template <class M>
+void continue_with(M message) {
+  detail::continue_soon(detail::make_message<M>(detail::message_kind::continued, std::move(message)));
+}
+
 // --- starting a server ---------------------------------------------------------------------------
 
 struct start_options {
   std::string name = {};  // registered before init runs; taken → start_error::already_started
+  mailbox_options mailbox = {};  // a limit for the messages that wait; none by default
 };
 
 /// Why a server did not start.

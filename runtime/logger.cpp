@@ -672,6 +672,7 @@ void logger::report(const crash_report& crash) {
        {"reason", crash.reason},
        {"where", crash.where},
        {"last_message", crash.last_message},
+       {"state", crash.state},
        {"message_queue_len", crash.message_queue_len},
        {"ancestors", crash.ancestors},
        {"links", crash.links}});

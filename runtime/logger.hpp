@@ -98,6 +98,7 @@ struct crash_report {
   std::size_t message_queue_len = 0;
   std::vector<std::string> links = {};
   std::string where = {};  // the handler that threw
+  std::string state = {};  // of the server, as text
 };
 
 enum class log_format { text, json };

@@ -9,6 +9,7 @@
 #pragma once
 #include "runtime/exit_reason.hpp"
 #include "runtime/pid.hpp"
+#include "runtime/print.hpp"
 #include <memory>
 #include <string_view>
 #include <type_traits>
@@ -24,8 +25,10 @@ enum class message_kind : std::uint8_t {
   reply,         // the answer to `ref`
   no_reply,      // a death_notice: the server of `ref` ended before it answered
   call_timeout,  // the caller's own timer for `ref` ran out
+  continued,     // from continue_with: before everything that waits
   start,         // the first turn of a function process
   task,          // runs a function inside the process, in order with the messages
+  sys,           // a system request: in order, but a suspended process takes it too
   foreign,       // a CAF actor's message
   down,          // a monitor fired
   exited,        // a trapped exit signal
@@ -36,15 +39,20 @@ enum class message_kind : std::uint8_t {
   demonitor,
   exit,
   call_done,     // the caller of `ref` no longer waits
-  inspect,       // runs a function against the process at once, whatever it is doing next
+  inspect,       // asks or changes the process at once, whatever waits in its queue
 };
 
 class message;
+
+// Values of message::flag for the kind `info`.
+inline constexpr std::uint8_t through_alias = 1;
+inline constexpr std::uint8_t from_timeout = 2;
 
 /// One static instance per C++ type. Two types are the same if their addresses are.
 struct message_type {
   std::string_view name;
   void (*destroy)(message*) noexcept;
+  void (*print)(const message&, std::string&) = nullptr;  // null: prints as its name
 };
 
 class message {
@@ -69,15 +77,6 @@ struct message_deleter {
 };
 using message_ptr = std::unique_ptr<message, message_deleter>;
 
-/// The name of a type as the compiler prints it.
-template <class T>
-constexpr std::string_view type_name() {
-  std::string_view text = __PRETTY_FUNCTION__;
-  auto from = text.find("T = ") + 4;
-  auto to = text.find_first_of(";]", from);
-  return text.substr(from, to - from);
-}
-
 template <class M>
 struct message_of final : message {
   template <class... Args>
@@ -88,7 +87,13 @@ struct message_of final : message {
 
 template <class M>
 inline constexpr message_type type_of{
-    type_name<M>(), [](message* erased) noexcept { delete static_cast<message_of<M>*>(erased); }};
+    type_name<M>(), [](message* erased) noexcept { delete static_cast<message_of<M>*>(erased); },
+    [](const message& erased, std::string& out) {
+      print(out, static_cast<const message_of<M>&>(erased).value, 0);
+    }};
+
+/// The message as text, for people.
+std::string describe(const message& message);
 
 template <class M>
 template <class... Args>

@@ -35,6 +35,10 @@ struct reference {
   friend auto operator<=>(const reference&, const reference&) = default;
 };
 
+/// As process_flag(priority, …).
+enum class process_priority : std::uint8_t { low, normal, high };
+std::string to_string(process_priority priority);
+
 reference make_ref();
 std::string to_string(reference reference);
 

@@ -47,6 +47,12 @@ bool is_alive(pid process) noexcept {
          slot->id.load(std::memory_order_acquire) == process.id;
 }
 
+namespace {
+std::string this_node = "nonode@nohost";
+}
+
+const std::string& node_name() noexcept { return this_node; }
+
 // --- names ---------------------------------------------------------------------------------------
 
 namespace {
@@ -145,6 +151,33 @@ void exit(exit_reason reason) { throw process_exit(std::move(reason)); }
 
 bool trap_exit(bool on) { return std::exchange(this_process("trap_exit").trap_exit, on); }
 
+// --- aliases ---------------------------------------------------------------------------------------
+
+process_alias alias(alias_options options) {
+  auto& me = this_process("alias");
+  auto ref = make_ref();
+  me.more().aliases.insert(ref, options.once);
+  return {me.self(), ref};
+}
+
+bool unalias(const process_alias& alias) {
+  auto& me = this_process("unalias");
+  return me.extra && me.extra->aliases.erase(alias.ref);
+}
+
+void hibernate() {
+  auto& me = this_process("hibernate");
+  if (me.does) me.does->hibernate();
+  if (!me.extra) return;
+  auto& extra = *me.extra;
+  extra.links.shrink();
+  extra.monitors.shrink();
+  extra.monitored_by.shrink();
+  extra.requests.shrink();
+  extra.open_calls.shrink();
+  extra.aliases.shrink();
+}
+
 // --- timers --------------------------------------------------------------------------------------
 
 timer::timer(const timer& other) noexcept : node_(other.node_) {
@@ -205,6 +238,20 @@ void answer_for_the_dead(pid gone, message_ptr message, const exit_reason& reaso
       notice->ref = message->ref;
       return enqueue(message->from, std::move(notice));
     }
+    case message_kind::inspect: {
+      auto* question = value_of<inspection>(*message);
+      if (question == nullptr || !message->ref) return;
+      auto reply = question->answer(nullptr);
+      reply->from = gone;
+      reply->ref = message->ref;
+      return enqueue(message->from, std::move(reply));
+    }
+    case message_kind::sys: {
+      auto notice = make_message<death_notice>(message_kind::no_reply, reason);
+      notice->from = gone;
+      notice->ref = message->ref;
+      return enqueue(message->from, std::move(notice));
+    }
     case message_kind::link: {
       auto signal = make_message<exit_signal>(message_kind::exit, reason, true);
       signal->from = gone;
@@ -220,6 +267,12 @@ void answer_for_the_dead(pid gone, message_ptr message, const exit_reason& reaso
   }
 }
 
+pid whereis_on(std::string_view node, std::string_view name) noexcept {
+  return node == this_node ? whereis(name) : pid{};
+}
+
+void set_node_name(std::string name) { this_node = std::move(name); }
+
 pid name_or_throw(std::string_view name) {
   if (auto process = whereis(name)) return process;
   throw std::invalid_argument("expected " + std::string(name) +
@@ -230,7 +283,7 @@ void stop_self(exit_reason reason) {
   current_process()->ending = std::make_unique<exit_reason>(std::move(reason));
 }
 
-timer_node* start_timer(std::chrono::milliseconds delay, pid to, message_ptr message) {
+timer_node* arm_timer(std::chrono::milliseconds delay, pid to, message_ptr message) {
   // One more tick, because the present millisecond has partly gone by: never early.
   auto wait = static_cast<std::uint64_t>(std::max<std::int64_t>(delay.count(), 0)) + 1;
   auto* here = worker::current();

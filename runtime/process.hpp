@@ -67,6 +67,9 @@ bool inside_process() noexcept;
 /// Whether the process exists and is not exiting. Old news by the time that it is read.
 bool is_alive(pid process) noexcept;
 
+/// The name of this node, "chat@127.0.0.1", or "nonode@nohost" without one.
+const std::string& node_name() noexcept;
+
 // --- names ---------------------------------------------------------------------------------------
 
 /// A local name for a process; it goes away with the process. One name per process and one process
@@ -122,8 +125,11 @@ spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach);
 void enqueue(pid to, message_ptr message);
 template <class F>
 std::unique_ptr<behavior> run_once(F function);
-timer_node* start_timer(std::chrono::milliseconds delay, pid to, message_ptr message);
+timer_node* arm_timer(std::chrono::milliseconds delay, pid to, message_ptr message);
 }  // namespace detail
+
+/// Gives back what memory the calling process can spare; for one that expects a long silence.
+void hibernate();
 
 /// Runs `function` in a new process, which ends with `normal` when the function has returned and
 /// every answer that it waits for (`.then`) has come.
@@ -150,6 +156,31 @@ void send(pid to, M message) {
 /// Sends to a registered name. Throws std::invalid_argument (badarg) when nobody has it.
 template <class M>
 void send(std::string_view name, M message);
+
+// --- aliases ---------------------------------------------------------------------------------------
+
+/// A temporary address of the calling process: what is sent to it after unalias is dropped, even if
+/// the process lives on. Source: erlang:alias/1.
+struct process_alias {
+  pid process;
+  reference ref;
+};
+
+struct alias_options {
+  bool once = false;  // ends with the first message (`reply`)
+};
+process_alias alias(alias_options options = {});
+
+/// Answers whether it was still active.
+bool unalias(const process_alias& alias);
+
+template <class M>
+void send(const process_alias& to, M message) {
+  auto wrapped = detail::make_message<M>(detail::message_kind::info, std::move(message));
+  wrapped->ref = to.ref;
+  wrapped->flag = detail::through_alias;
+  detail::enqueue(to.process, std::move(wrapped));
+}
 
 // --- timers --------------------------------------------------------------------------------------
 
@@ -181,8 +212,34 @@ class timer {
 /// Sends `message` to `to` after `delay` (resolution 1 ms, never early).
 template <class M>
 timer send_after(std::chrono::milliseconds delay, pid to, M message) {
-  return timer(detail::start_timer(
+  return timer(detail::arm_timer(
       delay, to, detail::make_message<M>(detail::message_kind::info, std::move(message))));
+}
+
+/// … at a point in time.
+template <class M>
+timer send_at(std::chrono::steady_clock::time_point when, pid to, M message) {
+  auto delay = std::chrono::ceil<std::chrono::milliseconds>(when - std::chrono::steady_clock::now());
+  return send_after(delay, to, std::move(message));
+}
+
+/// What start_timer delivers: {timeout, Ref, Msg} in Erlang, so that a late one can be told apart.
+template <class M>
+struct timer_fired {
+  reference ref;
+  M message;
+};
+
+struct started_timer {
+  timer handle;
+  reference ref;
+};
+
+/// As send_after, wrapped in a timer_fired with a reference of its own.
+template <class M>
+started_timer start_timer(std::chrono::milliseconds delay, pid to, M message) {
+  auto ref = make_ref();
+  return {send_after(delay, to, timer_fired<M>{ref, std::move(message)}), ref};
 }
 
 // --- behind the templates ------------------------------------------------------------------------
@@ -207,7 +264,15 @@ class behavior {
   virtual void handle(message& message) = 0;
   virtual void terminate(const exit_reason&) {}
   virtual std::string_view initial_call() const noexcept = 0;
+  /// The state as text, for sys::get_status and crash reports.
+  virtual std::string state_text() const { return {}; }
+  /// Gives back what memory it can before a long sleep.
+  virtual void hibernate() {}
 };
+
+/// The name on that node; nobody if the node is not this one and not connected.
+pid whereis_on(std::string_view node, std::string_view name) noexcept;
+void set_node_name(std::string name);  // before the first process
 
 /// Ends the running process with `reason` after the current handler.
 void stop_self(exit_reason reason);

@@ -83,6 +83,7 @@ message* take_urgent(process& process) noexcept {
   for (auto* at = process.oldest; at != nullptr; before = at, at = at->next) {
     auto urgent = at->kind == message_kind::reply || at->kind == message_kind::no_reply ||
                   at->kind == message_kind::call_timeout || at->kind == message_kind::task ||
+                  (at->kind == message_kind::sys && process.suspended) ||
                   (at->kind == message_kind::exited && process.takes_exits_early);
     if (!urgent) continue;
     (before != nullptr ? before->next : process.oldest) = at->next;
@@ -119,6 +120,13 @@ void on_down(process& process, message_ptr message) {
   append(process, message.release());
 }
 
+/// What tools ask is no work of the server: it is neither counted nor traced.
+void answer_question(process& process, const message& question, message_ptr reply) {
+  reply->from = process.self();
+  reply->ref = question.ref;
+  enqueue(question.from, std::move(reply));
+}
+
 void on_signal(process& process, message_ptr message) {
   switch (message->kind) {
     case message_kind::link: process.more().links.insert(message->from, 0); break;
@@ -137,9 +145,73 @@ void on_signal(process& process, message_ptr message) {
     case message_kind::exit: on_exit_signal(process, std::move(message)); break;
     case message_kind::inspect:
       if (auto* job = value_of<task>(*message)) job->run();
+      if (auto* question = value_of<inspection>(*message))
+        answer_question(process, *message, question->answer(&process));
       break;
     default: break;
   }
+}
+
+bool from_a_user(const message& message) noexcept {
+  return message.kind == message_kind::info || message.kind == message_kind::cast ||
+         message.kind == message_kind::call;
+}
+
+/// Takes the oldest user message out of the queue.
+message_ptr take_oldest_of_a_user(process& process) noexcept {
+  message* before = nullptr;
+  for (auto* at = process.oldest; at != nullptr; before = at, at = at->next) {
+    if (!from_a_user(*at)) continue;
+    (before != nullptr ? before->next : process.oldest) = at->next;
+    if (process.newest == at) process.newest = before;
+    publish_queued(process, -1);
+    return message_ptr{at};
+  }
+  return nullptr;
+}
+
+void drop(process& process, message_ptr message) {
+  if (!message) return;
+  process.home->dropped.fetch_add(1, std::memory_order_relaxed);
+  answer_for_the_dead(process.self(), std::move(message), exit_reason("mailbox_full"));
+}
+
+/// The queue has reached its limit: the policy decides, for user messages only.
+void append_to_full(process& process, message_ptr message) {
+  switch (process.policy) {
+    case mailbox_policy::drop_newest: return drop(process, std::move(message));
+    case mailbox_policy::drop_oldest:
+      drop(process, take_oldest_of_a_user(process));
+      return append(process, message.release());
+    case mailbox_policy::crash:
+      drop(process, std::move(message));
+      if (!process.ending) process.ending = std::make_unique<exit_reason>("mailbox_full");
+  }
+}
+
+/// An alias that has ended takes no more messages.
+bool passes_alias(process& process, const message& message) {
+  if (message.kind != message_kind::info || message.flag != through_alias) return true;
+  auto* once = process.extra ? process.extra->aliases.find(message.ref) : nullptr;
+  if (once == nullptr) return false;
+  if (*once) process.extra->aliases.erase(message.ref);
+  return true;
+}
+
+void append_checked(process& process, message_ptr message) {
+  if (!passes_alias(process, *message)) return;
+  auto limit = process.home->limit.load(std::memory_order_relaxed);
+  if (limit != 0 && from_a_user(*message) &&
+      process.home->queued.load(std::memory_order_relaxed) >= limit)
+    return append_to_full(process, std::move(message));
+  append(process, message.release());
+}
+
+void report_dropped(process& process) {
+  auto count = process.home->dropped.exchange(0, std::memory_order_relaxed);
+  if (count == 0) return;
+  logger::warning("mailbox full, messages dropped",
+                  {{"process", to_string(process.self())}, {"count", count}});
 }
 
 /// Sorts the intake: signals act now, the rest joins the queue.
@@ -155,8 +227,9 @@ void sort_intake(process& process) {
     else if (message->kind == message_kind::down)
       on_down(process, std::move(message));
     else
-      append(process, message.release());
+      append_checked(process, std::move(message));
   }
+  if (process.home->dropped.load(std::memory_order_relaxed) != 0) report_dropped(process);
 }
 
 // --- messages ------------------------------------------------------------------------------------
@@ -185,10 +258,24 @@ void keep_open(process& process, const message& call) {
   process.answering = {};
 }
 
+/// A failing question about a process is the asker's problem.
+void on_sys(process& process, message& message) {
+  auto& request = *value_of<sys_request>(message);
+  message_ptr reply;
+  try {
+    reply = request.answer(process);
+  } catch (const std::exception& error) {
+    reply = make_message<death_notice>(
+        message_kind::no_reply,
+        exit_reason::error(demangled(typeid(error).name()), error.what(), where(process)));
+  }
+  if (reply) answer_question(process, message, std::move(reply));
+}
+
 /// Any message ends the wait that a returned timeout started. Answers whether the message is a
 /// timeout of a wait that has ended already.
 bool is_stale_timeout(process& process, const message& message) {
-  bool ours = message.kind == message_kind::info && message.ref;
+  bool ours = message.kind == message_kind::info && message.flag == from_timeout;
   if (!process.timeout_ref) return ours;
   if (ours && message.ref == process.timeout_ref) {
     process.timeout_ref = {};
@@ -206,12 +293,14 @@ void handle(process& process, message& message) {
   process.handling = &message;
   ++process.reductions;
   if (is_stale_timeout(process, message)) return;
+  if (process.extra && process.extra->tracer) trace(process, trace_event::received, message);
   guarded(process, [&] {
     switch (message.kind) {
       case message_kind::reply:
       case message_kind::no_reply:
       case message_kind::call_timeout: on_answer(process, message); break;
       case message_kind::task: value_of<task>(message)->run(); break;
+      case message_kind::sys: on_sys(process, message); break;
       case message_kind::call:
         process.answering = message.ref;
         process.does->handle(message);
@@ -236,6 +325,7 @@ void report_crash(const process& process, const exit_reason& reason, std::string
   report.where = reason.where();
   report.last_message = last;
   if (process.parent) report.ancestors.push_back(to_string(process.parent));
+  if (process.does) report.state = process.does->state_text();
   report.message_queue_len = process.home->queued.load(std::memory_order_relaxed);
   if (process.extra)
     process.extra->links.for_each(
@@ -288,6 +378,24 @@ void drop_mail(process& process, message* list, const exit_reason& reason) {
 
 process* current_process() noexcept { return running; }
 
+std::string describe(const message& message) {
+  std::string text;
+  if (message.type->print != nullptr) message.type->print(message, text);
+  return text.empty() ? std::string(message.type->name) : text;
+}
+
+void push_front(process& process, message_ptr message) noexcept {
+  auto* front = message.release();
+  front->next = process.oldest;
+  process.oldest = front;
+  if (process.newest == nullptr) process.newest = front;
+  publish_queued(process, 1);
+}
+
+void trace(process& process, trace_event::kind_of_event what, const message& message) {
+  send(process.extra->tracer, trace_event{process.self(), what, describe(message)});
+}
+
 void flush_down(process& process, reference ref) noexcept {
   sort_intake(process);
   message* before = nullptr;
@@ -305,7 +413,9 @@ void end_process(process& process, const exit_reason& reason) noexcept {
   as_process scope{&process};
   process.ending = nullptr;
   auto why = reason;
-  std::string last{process.handling != nullptr ? process.handling->type->name : ""};
+  std::string last;
+  if (process.handling != nullptr && !process.by_signal && !why.is_orderly())
+    last = describe(*process.handling);
   if (!process.by_signal && process.does && !process.initializing) {
     guarded(process, [&] { process.does->terminate(why); });
     if (process.ending) why = *process.ending;
@@ -405,6 +515,9 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   slot.tenant = &process;
   process.does = std::move(behavior);
   process.run_once = request.run_once;
+  process.policy = request.mailbox.policy;
+  process.started = worker::current()->now();
+  slot.limit.store(request.mailbox.limit, std::memory_order_relaxed);
   slot.root.store(!parent && !request.owned, std::memory_order_relaxed);
   if (!request.name.empty()) {
     if (auto owner = names::add(request.name, process.self())) {
@@ -503,7 +616,7 @@ void take_exits_while_initializing() { running->takes_exits_early = true; }
 timer exit_after(std::chrono::milliseconds delay, pid process, exit_reason reason) {
   auto message = make_message<exit_signal>(message_kind::exit, std::move(reason), false);
   message->from = self();
-  return timer(start_timer(delay, process, std::move(message)));
+  return timer(arm_timer(delay, process, std::move(message)));
 }
 
 void stop_root(pid process, exit_reason reason) {
@@ -530,7 +643,8 @@ void set_receive_timeout(std::chrono::milliseconds delay) {
   if (delay.count() < 0) return;
   auto message = make_message<timeout>(message_kind::info);
   message->ref = process.timeout_ref = make_ref();
-  process.receive_timeout = timer(start_timer(delay, process.self(), std::move(message)));
+  message->flag = from_timeout;
+  process.receive_timeout = timer(arm_timer(delay, process.self(), std::move(message)));
 }
 
 }  // namespace roost::detail

@@ -17,10 +17,13 @@
 #pragma once
 #include "runtime/compact_map.hpp"
 #include "runtime/gen_server.hpp"
+#include "runtime/sys.hpp"
 #include "runtime/process.hpp"
+#include <any>
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -52,7 +55,10 @@ struct alignas(16) slot {
   std::atomic<std::uint16_t> home{unpinned};   // the worker that it is pinned to
   std::atomic<bool> root{false};               // not started by a process
   std::atomic<bool> is_thread{false};
+  std::atomic<process_priority> priority{process_priority::normal};
   std::atomic<std::uint32_t> queued{0};        // sorted messages that wait; the tenant writes
+  std::atomic<std::uint32_t> limit{0};         // of the mailbox; 0: none
+  std::atomic<std::uint32_t> dropped{0};       // by the limit, not reported yet
   std::uint32_t index = 0;
   std::uint64_t generation = 0;
 };
@@ -94,6 +100,9 @@ message* fetch(slot& slot) noexcept;
 /// As fetch, and closes the intake for good.
 message* close(slot& slot) noexcept;
 
+/// Messages that wait, sorted or not; a moment old.
+std::size_t queue_length(const slot& slot) noexcept;
+
 /// Gives up the claim if the intake is empty.
 bool try_idle(slot& slot) noexcept;
 
@@ -110,6 +119,17 @@ struct death_notice {
 
 struct task {
   std::function<void()> run;
+};
+
+/// For the kind `inspect`: called with the process, or with null when there is none. What it answers
+/// goes to the sender.
+struct inspection {
+  std::function<message_ptr(process*)> answer;
+};
+
+/// For the kind `sys`: runs in the process between two messages.
+struct sys_request {
+  std::function<message_ptr(process&)> answer;
 };
 
 /// The caller's side of an unanswered request.
@@ -130,6 +150,12 @@ struct process_extra {
   compact_map<reference, open_request> requests;  // my unanswered calls
   compact_map<reference, pid> open_calls;     // calls that I have taken and not answered
   std::function<void(start_outcome)> on_started;  // while init is not finished
+  compact_map<reference, bool> aliases;           // active ones; true: until the first message
+  std::map<std::string, std::any, std::less<>> dictionary;
+  std::string label;
+  std::vector<pid> ancestors;
+  pid tracer;
+  std::uint64_t messages_out = 0;
 };
 
 struct process {
@@ -154,13 +180,28 @@ struct process {
   reference timeout_ref;          // of the running receive timeout
   std::uint64_t reductions = 0;
   reference answering;            // the call that is being handled, until it is answered
+  std::uint64_t started = 0;      // ms of the scheduler's clock
   bool trap_exit = false;
   bool initializing = false;      // init has returned `later`
   bool takes_exits_early = false; // … but sees trapped exits
   bool suspended = false;
+  bool counts_out = false;        // sys statistics are on
   bool run_once = false;          // ends when nothing is left to wait for
+  mailbox_policy policy = mailbox_policy::drop_newest;
   bool by_signal = false;         // ends without terminate(): an exit signal that was not trapped
 };
+
+/// A question that a process answers as a signal.
+template <class R, class F>
+pending<R> inspect(pid to, F answer) {
+  return pending<R>(request{to,
+                            make_message<inspection>(message_kind::inspect,
+                                                     std::function<message_ptr(process*)>(answer)),
+                            call_timeout, type_name<R>()});
+}
+
+/// Bytes of a process object, its CAF part included.
+std::size_t process_size() noexcept;
 
 /// Creates the object of a process, which is a CAF actor; destroy releases the table's reference.
 process* make_process(slot& slot);
@@ -169,6 +210,12 @@ void destroy_process(process* process, const exit_reason& reason) noexcept;
 /// Runs a process for a bounded number of messages. The caller holds the claim. Answers whether the
 /// process still has work, so that the caller puts it at the back of the run queue.
 bool run_process(slot& slot, unsigned budget);
+
+/// Puts a message in front of everything that waits.
+void push_front(process& process, message_ptr message) noexcept;
+
+/// Tells the tracer what the process does.
+void trace(process& process, trace_event::kind_of_event what, const message& message);
 
 /// Drops a DOWN for `ref` that waits in the queue.
 void flush_down(process& process, reference ref) noexcept;

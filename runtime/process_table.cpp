@@ -81,6 +81,9 @@ slot& take_slot() {
   ++slot.generation;
   slot.home.store(unpinned, std::memory_order_relaxed);
   slot.queued.store(0, std::memory_order_relaxed);
+  slot.limit.store(0, std::memory_order_relaxed);
+  slot.dropped.store(0, std::memory_order_relaxed);
+  slot.priority.store(process_priority::normal, std::memory_order_relaxed);
   slot.thread = nullptr;
   slot.is_thread.store(false, std::memory_order_relaxed);
   slot.intake.store(slot::claimed, std::memory_order_release);
@@ -113,11 +116,31 @@ void for_each_slot(const std::function<void(slot&)>& f) {
 
 // --- the intake ----------------------------------------------------------------------------------
 
+namespace {
+
+/// Twice the limit: what the receiver's own policy (which may drop the oldest) leaves to the senders,
+/// so that a receiver that is busy does not fill the memory.
+bool is_over_limit(const slot& slot, const message& message) noexcept {
+  bool from_a_user = message.kind == message_kind::info || message.kind == message_kind::cast ||
+                     message.kind == message_kind::call;
+  return from_a_user && queue_length(slot) >= 2ULL * slot.limit.load(std::memory_order_relaxed);
+}
+
+void refuse(slot& slot, message_ptr message) {
+  slot.dropped.fetch_add(1, std::memory_order_relaxed);
+  pid to{message->to, 0};
+  answer_for_the_dead(to, std::move(message), exit_reason("mailbox_full"));
+}
+
+}  // namespace
+
 void deliver(std::uint64_t id, message_ptr message) {
   auto* slot = find_slot(id);
   if (slot == nullptr || slot->id.load(std::memory_order_acquire) != id)
     return answer_for_the_dead(pid{id, 0}, std::move(message), exit_reason::noproc);
   message->to = id;
+  if (slot->limit.load(std::memory_order_relaxed) != 0 && is_over_limit(*slot, *message))
+    return refuse(*slot, std::move(message));
   auto word = slot->intake.load(std::memory_order_relaxed);
   std::uint64_t next;
   do {
@@ -157,6 +180,11 @@ message* fetch(slot& slot) noexcept {
 message* close(slot& slot) noexcept {
   return oldest_first(slot::first(
       slot.intake.exchange(slot::claimed | slot::closed, std::memory_order_acq_rel)));
+}
+
+std::size_t queue_length(const slot& slot) noexcept {
+  return slot.queued.load(std::memory_order_relaxed) +
+         (slot.intake.load(std::memory_order_relaxed) >> 48);
 }
 
 bool try_idle(slot& slot) noexcept {

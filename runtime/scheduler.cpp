@@ -148,16 +148,25 @@ void worker::wake() noexcept {
   (void)!::write(wakeup_, &one, sizeof one);
 }
 
+void run_list::push(slot& job) noexcept {
+  job.run_next = nullptr;
+  (newest_ != nullptr ? newest_->run_next : oldest_) = &job;
+  newest_ = &job;
+}
+
+slot* run_list::pop() noexcept {
+  auto* job = oldest_;
+  if (job == nullptr) return nullptr;
+  oldest_ = job->run_next;
+  if (oldest_ == nullptr) newest_ = nullptr;
+  return job;
+}
+
 void worker::push(slot& slot) noexcept {
-  if (slot.home.load(std::memory_order_relaxed) != unpinned) {
-    slot.run_next = nullptr;
-    if (pinned_newest_ != nullptr)
-      pinned_newest_->run_next = &slot;
-    else
-      pinned_oldest_ = &slot;
-    pinned_newest_ = &slot;
-    return;
-  }
+  auto priority = slot.priority.load(std::memory_order_relaxed);
+  if (priority == process_priority::high) return high_.push(slot);
+  if (priority == process_priority::low) return low_.push(slot);
+  if (slot.home.load(std::memory_order_relaxed) != unpinned) return pinned_.push(slot);
   if (!overflow_.empty() || !ring_.push(&slot)) {
     overflow_.push_back(&slot);
     return;
@@ -167,22 +176,31 @@ void worker::push(slot& slot) noexcept {
 }
 
 slot* worker::pop() noexcept {
-  pinned_first_ = !pinned_first_;
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    if (pinned_first_ == (attempt == 0)) {
-      if (pinned_oldest_ == nullptr) continue;
-      auto* slot = pinned_oldest_;
-      pinned_oldest_ = slot->run_next;
-      if (pinned_oldest_ == nullptr) pinned_newest_ = nullptr;
-      return slot;
-    }
-    // Thieves may have emptied the ring, so it is refilled whether or not it still had something.
-    auto* slot = ring_.pop();
-    while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
-    if (slot == nullptr) slot = ring_.pop();
-    if (slot != nullptr) return slot;
-  }
-  return nullptr;
+  bool eighth = ++pops_ % 8 == 0;
+  if (eighth)
+    if (auto* job = low_.pop()) return job;
+  if (!eighth)
+    if (auto* job = high_.pop()) return job;
+  if (auto* job = pop_normal()) return job;
+  if (auto* job = high_.pop()) return job;
+  return low_.pop();
+}
+
+/// Pinned and free processes take turns.
+slot* worker::pop_normal() noexcept {
+  bool pinned_first = pops_ % 2 == 0;
+  if (pinned_first)
+    if (auto* job = pinned_.pop()) return job;
+  // Thieves may have emptied the ring, so it is refilled whether or not it still had something.
+  auto* job = ring_.pop();
+  while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
+  if (job == nullptr) job = ring_.pop();
+  return job != nullptr ? job : pinned_.pop();
+}
+
+bool worker::has_work() const noexcept {
+  return ring_.size() > 0 || !overflow_.empty() || !pinned_.empty() || !high_.empty() ||
+         !low_.empty();
 }
 
 void worker::take_inbox() noexcept {
@@ -357,8 +375,7 @@ void* worker::next_foreign_job() {
     bool worked = turn();
     now_ = exact_now();
     advance_timers();
-    bool more = worked || has_mail() || ring_.size() > 0 || pinned_oldest_ != nullptr ||
-                flush_list_ != nullptr;
+    bool more = worked || has_mail() || has_work() || flush_list_ != nullptr;
     if (worked)
       busy_ns_.store(busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),
                      std::memory_order_relaxed);

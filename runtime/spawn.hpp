@@ -11,6 +11,22 @@
 #include "runtime/process.hpp"
 #include <functional>
 
+namespace roost {
+
+/// What happens to user messages (never to signals, replies or DOWNs) that find the mailbox full.
+enum class mailbox_policy : std::uint8_t {
+  drop_newest,  // the message that comes is dropped
+  drop_oldest,  // the one that has waited longest is dropped
+  crash,        // the process ends with the reason mailbox_full
+};
+
+struct mailbox_options {
+  std::uint32_t limit = 0;  // messages; 0: none. While a handler runs, up to twice as many may wait
+  mailbox_policy policy = mailbox_policy::drop_newest;
+};
+
+}  // namespace roost
+
 namespace roost::detail {
 
 enum class start_status : std::uint8_t { ready, ignored, failed, already_started, later };
@@ -23,6 +39,7 @@ struct start_outcome {
 
 struct start_request {
   std::string name = {};
+  mailbox_options mailbox = {};
   attachment attach = attachment::none;
   /// Told once, on the new process's thread, when an init that answered `later` has finished.
   std::function<void(start_outcome)> on_started = {};

@@ -15,11 +15,6 @@ constexpr int stopped_in_order = 0;
 constexpr int failed = 1;
 constexpr int wrong_usage = 2;
 
-std::string& this_node() {
-  static std::string name = "nonode@nohost";
-  return name;
-}
-
 struct command_line {
   bool start = false;
   std::string config;
@@ -80,7 +75,7 @@ config load_config(const application_options& options, const command_line& line)
   if (!line.name.empty()) name = line.name;
   if (!name.empty()) {
     check_node_name(name);
-    this_node() = name;
+    detail::set_node_name(name);
   }
   return loaded;
 }
@@ -142,8 +137,6 @@ int complain(const application_options& options, const std::exception& error, in
 }
 
 }  // namespace
-
-const std::string& node_name() { return this_node(); }
 
 int run_application(application_options options, std::function<supervisor_spec()> root, int argc,
                     char** argv) {

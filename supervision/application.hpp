@@ -38,7 +38,4 @@ struct application_options {
 int run_application(application_options options, std::function<supervisor_spec()> root, int argc,
                     char** argv);
 
-/// "chat@127.0.0.1", or "nonode@nohost" for a node without a name.
-const std::string& node_name();
-
 }  // namespace roost

@@ -115,7 +115,7 @@ void mistake(roost::server<counter> c) { roost::call(c, counter::get{}).then([](
 // --- writing a server ----------------------------------------------------------------------------
 
 #ifdef MISTAKE_server_without_messages
-// expect: a server lists what it understands: `using messages = roost::messages<…>;`
+// expect: a server lists what it understands: `using messages = roost::messages<...>;`
 struct shy {
   int value = 0;
 };
@@ -245,7 +245,7 @@ void mistake() { roost::child<owner>(std::make_unique<int>(1)); }
 #endif
 
 #ifdef MISTAKE_child_without_messages
-// expect: a server lists what it understands: `using messages = roost::messages<…>;`
+// expect: a server lists what it understands: `using messages = roost::messages<...>;`
 struct shy {
   int value = 0;
 };
@@ -274,7 +274,7 @@ constexpr roost::topic_router mistake{{{"mute", roost::channel<mute_channel>}}};
 #endif
 
 #ifdef MISTAKE_event_without_handler
-// expect: the channel lists this event but has no  in_result handle_in(roost::event<…>
+// expect: the channel lists this event but has no  in_result handle_in(roost::event<...>
 struct idle_channel : room_channel {
   using events = roost::events<"new_msg", "ping">;
 };
@@ -282,7 +282,7 @@ constexpr roost::topic_router mistake{{{"idle", roost::channel<idle_channel>}}};
 #endif
 
 #ifdef MISTAKE_event_that_answers_nothing
-// expect: the channel lists this event but has no  in_result handle_in(roost::event<…>
+// expect: the channel lists this event but has no  in_result handle_in(roost::event<...>
 struct mute_channel : room_channel {
   using events = roost::events<"ping">;
   void handle_in(roost::event<"ping">, const roost::payload&, roost::socket&) {}

@@ -240,5 +240,5 @@ TEST_CASE_FIXTURE(node, "unknown messages: info is logged, the server lives") {
   auto c = roost::start<counter>(3);
   send(c.process(), std::string("what is this"));
   CHECK(call(c, counter::get{}).get() == 3);
-  CHECK(eventually([&] { return log.saw("", "basic_string"); }));
+  CHECK(eventually([&] { return log.saw("", "what is this"); }));
 }

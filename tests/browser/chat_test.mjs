@@ -1,0 +1,311 @@
+#!/usr/bin/env node
+// Two headless browser windows, a desktop and a phone, chat with each other through the page of the
+// chat example, while its server is being broken. The steps build on each other like a story.
+//
+//   tests/browser/chat_test.mjs PROGRAM
+//
+// Screenshots go to ../screenshots beside the program's directory. Needs Debian's chromium, or the
+// browser that $CHROMIUM names.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { Server } from "./server.mjs";
+
+const program = path.resolve(process.argv[2] ?? "");
+const screenshots = path.resolve(path.dirname(program), "../screenshots");
+const patience = 15_000;  // ms; a condition that holds is not waited for
+
+const flags = [
+  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+const desktop = { viewport: { width: 1280, height: 800 }, colorScheme: "light" };
+const phone = {
+  viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
+  colorScheme: "dark",
+};
+
+/// One person in front of one browser window.
+class Visitor {
+  static async open(browser, server, name, device) {
+    const context = await browser.newContext({
+      locale: "en-GB", reducedMotion: "reduce", ...device,
+    });
+    context.setDefaultTimeout(patience);
+    return new Visitor(context, await context.newPage(), server, name);
+  }
+
+  constructor(context, page, server, name) {
+    Object.assign(this, { context, page, server, name, errors: [], received: [], sent: [] });
+    page.on("pageerror", (error) => this.errors.push(error.message));
+    page.on("console", (line) => {
+      if (line.type() === "error") this.errors.push(line.text());
+    });
+    page.on("websocket", (socket) => {
+      socket.on("framereceived", ({ payload }) => this.received.push(payload));
+      socket.on("framesent", ({ payload }) => this.sent.push(payload));
+    });
+  }
+
+  async enter() {
+    await this.page.goto(this.server.url);
+    await this.page.getByLabel("Name", { exact: true }).fill(this.name);
+    await this.page.getByRole("button", { name: "Enter the chat" }).click();
+    await this.is("online");
+  }
+
+  async is(state) {
+    await this.page.locator(`[data-connection="${state}"]`).waitFor();
+  }
+
+  async goTo(room) {
+    await this.page.getByRole("button", { name: `# ${room}` }).click();
+    await this.page.getByRole("log", { name: `Messages in ${room}` }).waitFor();
+  }
+
+  async says(text) {
+    await this.page.getByRole("textbox", { name: /^Message/ }).fill(text);
+    await this.page.keyboard.press("Enter");
+  }
+
+  /// The message in the room on the screen; the newest one, should there be several of it.
+  message(text) {
+    return this.page.getByRole("log").locator(".message:not(.unsent)", { hasText: text }).last();
+  }
+
+  async sees(text) {
+    await this.message(text).waitFor();
+  }
+
+  note(text) {
+    return this.page.getByRole("log").locator(".note", { hasText: text });
+  }
+
+  /// Frames such as ["3","3","room:lobby","phx_error",{}].
+  saw(frames, event) {
+    return frames.filter((frame) => String(frame).includes(`"${event}"`)).length;
+  }
+
+  async takes(picture) {
+    await this.page.screenshot({ path: path.join(screenshots, `${picture}.png`) });
+  }
+}
+
+async function converse(people, lines) {
+  for (const [name, text] of lines) {
+    await people[name].says(text);
+    for (const one of Object.values(people)) await one.sees(text);
+  }
+}
+
+// --- the story -----------------------------------------------------------------------------------
+
+async function story(test, browser, server) {
+  const ann = await Visitor.open(browser, server, "Ann", desktop);
+  const ben = await Visitor.open(browser, server, "Ben", phone);
+  const both = { ann, ben };
+
+  await test("a newcomer is asked for a name, and then is online", async () => {
+    await ben.page.goto(server.url);
+    await ben.page.getByRole("dialog").waitFor();
+    await ben.takes("phone-welcome");
+    await ann.enter();
+    await ben.enter();
+  });
+
+  await test("what one window says, the other shows", async () => {
+    await ann.says("Good morning! Is anybody awake?");
+    await ben.sees("Good morning! Is anybody awake?");
+    await ben.says("Wide awake, on the train to work.");
+    await ann.sees("Wide awake, on the train to work.");
+    assert.match(await ann.message("on the train").innerText(), /Ben/);
+  });
+
+  await test("one's own messages stand apart, once", async () => {
+    const mine = ann.page.locator(".message.mine", { hasText: "Good morning!" });
+    assert.equal(await mine.count(), 1);
+    assert.equal(await ben.page.locator(".message.mine", { hasText: "Good morning!" }).count(), 0);
+    await ann.page.locator(".unsent").waitFor({ state: "detached" });
+  });
+
+  await test("a name has the same colour in both windows", async () => {
+    const colour = (window, text) =>
+      window.message(text).evaluate((item) => item.style.getPropertyValue("--hue"));
+    assert.equal(await colour(ann, "on the train"), await colour(ben, "on the train"));
+  });
+
+  await test("text that looks like HTML stays text", async () => {
+    await ben.says('<img src="x" onerror="document.title = 1"> <b>not bold</b>');
+    await ann.sees("<b>not bold</b>");
+    assert.equal(await ann.page.locator(".body *").count(), 0);
+  });
+
+  await test("a message of nothing but spaces is not sent", async () => {
+    const before = ann.saw(ann.sent, "new_msg");
+    await ann.says("   ");
+    await ann.says("Still here.");
+    await ben.sees("Still here.");
+    assert.equal(ann.saw(ann.sent, "new_msg"), before + 1);
+  });
+
+  await test("a room that is not on the screen counts what was said there", async () => {
+    await ben.goTo("random");
+    await ben.says("Has anybody seen my umbrella?");
+    await ann.page.getByRole("button", { name: "# random 1 unread" }).waitFor();
+    assert.equal(await ann.page.title(), "(1) roost chat");
+    await ann.goTo("random");
+    await ann.sees("Has anybody seen my umbrella?");
+    assert.equal(await ann.page.title(), "roost chat");
+    await ann.page.keyboard.press("Alt+ArrowUp");
+    await ben.goTo("lobby");
+  });
+
+  await test("the name and the history are there again after a reload", async () => {
+    await ann.page.reload();
+    await ann.is("online");
+    await ann.page.locator(".message.mine", { hasText: "Good morning!" }).waitFor();
+    assert.equal(await ann.page.getByRole("dialog").count(), 0);
+  });
+
+  await test("the page is worth looking at", async () => {
+    await ann.goTo("cpp");
+    await ben.goTo("cpp");
+    const cleo = await Visitor.open(browser, server, "Cleo Martin", desktop);
+    await cleo.enter();
+    await cleo.goTo("cpp");
+    await converse({ ...both, cleo }, [
+      ["ben", "Our worker threw in production last night."],
+      ["ben", "Nobody noticed. Its supervisor had it back before I had found my glasses."],
+      ["ann", "That is the idea: let it crash, and begin again from a state that is known."],
+      ["cleo", "And the people in the room?"],
+      ["ann", "They stayed. Only the room's memory begins anew."],
+      ["cleo", "So what do you do with a process that crashes all the time?"],
+      ["ben", "More than three times in five seconds and its supervisor gives up as well. Then the "
+        + "supervisor above decides, and so on.\nAt the very top the program ends, loudly."],
+      ["ann", "A tree of people who each know when to give up. I like it."],
+      ["cleo", "Let me try the red button up there…"],
+    ]);
+    await ann.takes("desktop");
+    await ben.takes("phone");
+    await ann.page.emulateMedia({ colorScheme: "dark" });
+    await ben.page.emulateMedia({ colorScheme: "light" });
+    await ann.takes("desktop-dark");
+    await ben.takes("phone-light");
+    await ann.page.emulateMedia({ colorScheme: "light" });
+    await ben.page.emulateMedia({ colorScheme: "dark" });
+    await cleo.context.close();
+    await ann.goTo("lobby");
+    await ben.goTo("lobby");
+  });
+
+  await test("a killed room is restarted, and both windows carry on", async () => {
+    const answer = await fetch(`${server.url}/admin/crash_room?room=lobby`, { method: "POST" });
+    assert.equal(answer.status, 200);
+    assert.match(await answer.text(), /^killed <0\.\d+\.\d+>/);
+    const about = (line, what) => line.message === what && line.child === "room:lobby";
+    await server.logged((line) => about(line, "child terminated") && line.reason === "killed");
+    await server.logged((line) => about(line, "child started"), 2);
+
+    await ann.says("Did you notice anything?");
+    await ben.sees("Did you notice anything?");
+    await ben.says("Not a thing.");
+    await ann.sees("Not a thing.");
+    for (const one of [ann, ben]) {
+      await one.is("online");
+      assert.equal(one.saw(one.received, "phx_error"), 0, "no channel should have crashed");
+      await one.sees("Good morning!");  // what was on the screen stays there
+    }
+  });
+
+  await test("the restarted room has a new memory", async () => {
+    const dora = await Visitor.open(browser, server, "Dora", desktop);
+    await dora.enter();
+    await dora.sees("Not a thing.");
+    assert.equal(await dora.message("Good morning!").count(), 0);
+    await dora.context.close();
+  });
+
+  await test("a crashed channel gets phx_error, joins again by itself and goes on", async () => {
+    const joins = ann.saw(ann.sent, "phx_join");
+    await ann.page.getByRole("button", { name: "Crash my channel" }).click();
+    await ann.note("Your channel crashed").waitFor();
+    assert.equal(ann.saw(ann.received, "phx_error"), 1);
+    await ann.note("You are back in the room.").waitFor();
+    await ann.is("online");
+    assert.equal(ann.saw(ann.sent, "phx_join"), joins + 1, "one join, of the crashed channel only");
+
+    await ann.says("I am back.");
+    await ben.sees("I am back.");
+    await ben.says("You were away?");
+    await ann.sees("You were away?");
+    assert.equal(await ann.page.locator(".message", { hasText: "Not a thing." }).count(), 1);
+    assert.equal(ben.saw(ben.received, "phx_error"), 0);
+    await ann.takes("desktop-after-a-crash");
+  });
+
+  await test("nothing went wrong in the pages so far", async () => {
+    assert.deepEqual([...ann.errors, ...ben.errors], []);
+  });
+
+  await test("SIGTERM ends the server in order, with code 0", async () => {
+    assert.equal(await server.stop(), 0);
+    await ann.is("reconnecting");
+    await ben.is("reconnecting");
+  });
+
+  await test("what is written meanwhile is sent when the server is back", async () => {
+    await ann.says("Written while you were away.");
+    await ann.page.locator(".unsent").waitFor();
+    await ben.takes("phone-reconnecting");
+    await server.start(server.port);
+    await ann.is("online");
+    await ben.is("online");
+    await ben.sees("Written while you were away.");
+    await ann.page.locator(".unsent").waitFor({ state: "detached" });
+  });
+}
+
+// --- running it ----------------------------------------------------------------------------------
+
+async function load() {
+  assert.ok(fs.existsSync(program), `expected a program, got ${program}`);
+  const browser = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  assert.ok(fs.existsSync(browser), `expected ${browser}, run script/bootstrap`);
+  const { chromium } = await import("playwright-core").catch(() => {
+    throw new Error("expected tests/browser/node_modules, run script/bootstrap");
+  });
+  return chromium.launch({ executablePath: browser, args: flags, timeout: 60_000 });
+}
+
+async function main() {
+  let passed = 0, failed = 0;
+  const test = async (title, run) => {
+    const error = await run().then(() => null, (thrown) => thrown);
+    if (error) failed += 1; else passed += 1;
+    console.log(`${error ? "FAIL" : "PASS"} ${title}`);
+    if (error) console.log(`     ${error.stack ?? error}`);
+  };
+
+  fs.mkdirSync(screenshots, { recursive: true });
+  const browser = await load();
+  const server = new Server(program);
+  try {
+    await server.start();
+    await story(test, browser, server);
+    await test("the server ends in order once more", async () => {
+      assert.equal(await server.stop(), 0);
+    });
+  } finally {
+    await browser.close();
+    await server.kill();
+  }
+  if (failed) console.log(`--- the server wrote\n${server.text()}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed ? 1 : 0;
+}
+
+main().then((code) => process.exit(code), (error) => {
+  console.log(error.stack ?? error);
+  console.log("0 passed, 1 failed");
+  process.exit(1);
+});
