@@ -43,10 +43,15 @@ class gate {
   explicit gate(bool open) : open_(open) {}
   void open() { set(true); }
   void close() { set(false); }
+  void open_to_failure() {
+    fails_ = true;
+    set(true);
+  }
   void pass() {
     std::unique_lock guard{mutex_};
     changed_.wait(guard, [&] { return open_; });
   }
+  bool fails() const { return fails_; }
 
  private:
   void set(bool open) {
@@ -58,6 +63,7 @@ class gate {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool open_;
+  std::atomic<bool> fails_{false};
 };
 using shared_gate = std::shared_ptr<gate>;
 
@@ -121,6 +127,7 @@ struct late {
       shared_journal log, std::string name, shared_gate gate, init_ref<late> ref) {
     log->add("wait " + name);
     blocking([gate] { gate->pass(); }).then([=] {
+      if (gate->fails()) return ref.stop("no paper");
       log->add("start " + name);
       ref.finish(late{});
     });
@@ -512,8 +519,26 @@ TEST_CASE_FIXTURE(tree, "a start function that throws is a child that fails, not
         "{shutdown, {failed_to_start_child, b, no such program}}");
 }
 
+TEST_CASE_FIXTURE(tree, "a start function may start the child by other means, and pass its error on") {
+  auto now = mood(moody::mood::fine);
+  child_spec by_hand{.id = "b", .start = [this, now](auto) {
+    auto started = start_link<moody>({.name = "b"}, log, std::string("b"), now);
+    return detail::start_outcome{detail::start_status::ready, started.process(), {}};
+  }};
+  auto top = start({.children = {by_hand}});
+  restart_child(top, "b", moody::crash{});
+  stop(top);
+  now->store(moody::mood::failing);
+  CHECK(failure_of([&] { start_link({.children = {by_hand}}); }) ==
+        "{shutdown, {failed_to_start_child, b, no paper}}");
+  by_hand.start = [](auto) -> detail::start_outcome { exit("not today"); };
+  CHECK(failure_of([&] { start_link({.children = {by_hand}}); }) ==
+        "{shutdown, {failed_to_start_child, b, not today}}");
+}
+
 TEST_CASE_FIXTURE(tree, "thousands of restarts leave nothing behind") {
   auto top = start({.max_restarts = 1'000'000'000, .children = {plain("a"), plain("b")}});
+  restart_child(top, "a");  // the test's own thread has a mailbox from now on
   auto before = runtime::process_count();
   for (int i = 0; i < 2000; ++i) restart_child(top, i % 2 == 0 ? "a" : "b");
   CHECK(eventually([&] { return runtime::process_count() <= before; }));
@@ -586,7 +611,7 @@ TEST_CASE_FIXTURE(tree, "a child that does not stop is killed when its time is o
   CHECK(reports.saw("supervisor_report", "reason=killed"));
 }
 
-TEST_CASE_FIXTURE(tree, "a child that stops in time is not killed, and its clock is forgotten") {
+TEST_CASE_FIXTURE(tree, "a child that stops in time is not killed") {
   auto top = start({.strategy = rest_for_one,
                     .children = {plain("a"), with(deaf::child(log, "b"), {.shutdown = 10s})}});
   end_child(top, "a");
@@ -660,6 +685,22 @@ TEST_CASE_FIXTURE(tree, "a supervisor that is stopped gives up the restart that 
   REQUIRE(eventually([&] { return log->count("try b") > 3; }));
   stop(top);
   CHECK(log->count("stop a") == 1);
+}
+
+TEST_CASE_FIXTURE(tree, "a restart that fails while its supervisor shuts down is not tried again") {
+  auto gate = make_gate(true);
+  auto top = start({.max_restarts = 1, .children = {waiting("a", gate), deaf::child(log, "b")}});
+  gate->close();
+  end_child(top, "a", late::crash{});
+  REQUIRE(eventually([&] { return log->count("wait a") == 2; }));
+  detail::stop_root(top, exit_reason::shutdown);
+  REQUIRE(eventually([&] { return log->count("hear b") == 1; }));
+  gate->open_to_failure();
+  REQUIRE(eventually([&] { return reports.saw("supervisor_report", "start_error"); }));
+  send(whereis("b"), deaf::goodbye{});
+  CHECK(how_it_ended() == "shutdown");
+  CHECK(log->count("wait a") == 2);
+  CHECK_FALSE(reports.saw("supervisor_report", "reached_max_restart_intensity"));
 }
 
 // --- questions -----------------------------------------------------------------------------------
@@ -797,9 +838,10 @@ TEST_CASE_FIXTURE(tree, "a child that crashes before the others have started is 
 TEST_CASE_FIXTURE(tree, "with any_significant the supervisor ends with the first significant child") {
   child_options significant{.restart = transient, .significant = true};
   auto top = start({.auto_shutdown = auto_shutdown::any_significant,
-                    .children = {plain("a"), plain("b", significant), plain("c", significant)}});
+                    .children = {plain("a"), plain("b", significant), plain("c", significant),
+                                 plain("d", {.restart = transient})}});
   restart_child(top, "b");  // a crash is no end
-  end_child(top, "a", member::leave{exit_reason::normal});
+  end_child(top, "d", member::leave{exit_reason::normal});
   CHECK(is_alive(top));
   log->take();
   end_child(top, "b", member::leave{exit_reason::normal});
