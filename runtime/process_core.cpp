@@ -3,6 +3,7 @@
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/names.hpp"
 #include "runtime/scheduler.hpp"
+#include "runtime/system_watch.hpp"
 #include <cxxabi.h>
 
 namespace roost::detail {
@@ -230,6 +231,7 @@ void sort_intake(process& process) {
       append_checked(process, std::move(message));
   }
   if (process.home->dropped.load(std::memory_order_relaxed) != 0) report_dropped(process);
+  if (monitor_watches_mailboxes()) watch_mailbox(process);
 }
 
 // --- messages ------------------------------------------------------------------------------------
@@ -435,9 +437,23 @@ void end_process(process& process, const exit_reason& reason) noexcept {
   free_slot(home);
 }
 
+namespace {
+bool run_messages(process& process, slot& slot, worker& here, unsigned budget);
+}
+
 bool run_process(slot& slot, unsigned budget) {
   auto& process = *slot.tenant;
   as_process scope{&process};
+  auto* here = worker::current();
+  here->running(&slot);
+  bool more = run_messages(process, slot, *here, budget);
+  here->running(nullptr);
+  return more;
+}
+
+namespace {
+
+bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
   for (;;) {
     if (slot::first(slot.intake.load(std::memory_order_relaxed)) != nullptr) sort_intake(process);
     if (process.ending) {
@@ -452,6 +468,7 @@ bool run_process(slot& slot, unsigned budget) {
       continue;
     }
     message_ptr message{next};
+    here.handling(message->type);
     handle(process, *message);
     if (process.ending) {
       process.handling = message.get();
@@ -463,6 +480,8 @@ bool run_process(slot& slot, unsigned budget) {
     if (--budget == 0) return true;
   }
 }
+
+}  // namespace
 
 void run_as(process& process, const std::function<void()>& code) {
   if (process.ending) return;

@@ -188,6 +188,8 @@ struct process {
   bool counts_out = false;        // sys statistics are on
   bool run_once = false;          // ends when nothing is left to wait for
   mailbox_policy policy = mailbox_policy::drop_newest;
+  bool told_long = false;         // the system monitor knows that the mailbox is long
+  bool told_large = false;
   bool by_signal = false;         // ends without terminate(): an exit signal that was not trapped
 };
 
@@ -199,6 +201,9 @@ pending<R> inspect(pid to, F answer) {
                                                      std::function<message_ptr(process*)>(answer)),
                             call_timeout, type_name<R>()});
 }
+
+/// Bytes of a process, its queue included, without what its state owns.
+std::size_t memory_of(const process& process);
 
 /// Bytes of a process object, its CAF part included.
 std::size_t process_size() noexcept;

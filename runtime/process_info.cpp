@@ -24,15 +24,6 @@ process_status status_of(const process& process) {
   return process.oldest != nullptr ? process_status::runnable : process_status::waiting;
 }
 
-std::size_t memory_of(const process& process) {
-  auto bytes = detail::process_size() + sizeof(detail::slot);
-  if (process.does) bytes += ::malloc_usable_size(process.does.get());
-  if (process.extra) bytes += ::malloc_usable_size(process.extra.get());
-  for (auto* message = process.oldest; message != nullptr; message = message->next)
-    bytes += ::malloc_usable_size(message);
-  return bytes;
-}
-
 process_details details_of(process& process) {
   process_details info;
   info.process = process.self();
@@ -41,7 +32,7 @@ process_details details_of(process& process) {
   info.status = status_of(process);
   info.message_queue_len = detail::queue_length(*process.home);
   info.reductions = process.reductions;
-  info.memory = memory_of(process);
+  info.memory = detail::memory_of(process);
   info.trap_exit = process.trap_exit;
   info.priority = process.home->priority.load(std::memory_order_relaxed);
   info.parent = process.parent;
@@ -59,6 +50,19 @@ process_details details_of(process& process) {
 }
 
 }  // namespace
+
+namespace detail {
+
+std::size_t memory_of(const process& process) {
+  auto bytes = process_size() + sizeof(slot);
+  if (process.does) bytes += ::malloc_usable_size(process.does.get());
+  if (process.extra) bytes += ::malloc_usable_size(process.extra.get());
+  for (auto* message = process.oldest; message != nullptr; message = message->next)
+    bytes += ::malloc_usable_size(message);
+  return bytes;
+}
+
+}  // namespace detail
 
 std::string to_string(process_status status) {
   switch (status) {

@@ -351,6 +351,7 @@ void worker::sleep() {
   }
   poll(timeout);
   idle.fetch_and(~bit, std::memory_order_relaxed);
+  scheduler::instance()->watch_->unpark();
 }
 
 bool worker::turn() {
@@ -398,10 +399,14 @@ void* worker::next_foreign_job() {
 scheduler::scheduler(std::size_t workers) {
   for (std::size_t i = 0; i < workers; ++i)
     workers_.push_back(std::make_unique<worker>(static_cast<std::uint32_t>(i)));
+  watch_ = std::make_unique<schedule_watch>(*this);
   the_scheduler.store(this, std::memory_order_release);
 }
 
-scheduler::~scheduler() { the_scheduler.store(nullptr, std::memory_order_release); }
+scheduler::~scheduler() {
+  watch_.reset();
+  the_scheduler.store(nullptr, std::memory_order_release);
+}
 
 scheduler* scheduler::instance() noexcept {
   return the_scheduler.load(std::memory_order_acquire);

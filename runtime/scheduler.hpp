@@ -13,7 +13,9 @@
 #include "runtime/process_core.hpp"
 #include "runtime/timer_wheel.hpp"
 #include <array>
+#include <condition_variable>
 #include <deque>
+#include <thread>
 
 namespace roost::detail {
 
@@ -40,6 +42,8 @@ struct posted {
   virtual void run() = 0;
   posted* next = nullptr;
 };
+
+class scheduler;
 
 class run_ring {
  public:
@@ -102,11 +106,19 @@ class worker {
   /// Milliseconds of the scheduler's clock; `now` is read once per turn, `exact_now` each time.
   std::uint64_t now() const noexcept { return now_; }
 
+  /// What the watch sees: the process that runs, the message that it handles, and how many there were.
+  void running(slot* slot) noexcept { running_.store(slot, std::memory_order_relaxed); }
+  void handling(const message_type* type) noexcept {
+    handling_.store(type, std::memory_order_relaxed);
+    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
   std::uint32_t load() const noexcept { return watched_.load(std::memory_order_relaxed); }
   std::uint64_t busy_ns() const noexcept { return busy_ns_.load(std::memory_order_relaxed); }
 
  private:
   friend class scheduler;
+  friend class schedule_watch;
 
   bool turn();
   bool has_work() const noexcept;
@@ -144,9 +156,44 @@ class worker {
   std::atomic<posted*> posted_{nullptr};
   std::atomic<timer_node*> cancelled_{nullptr};
   std::atomic<bool> sleeping_{false};
+  std::atomic<slot*> running_{nullptr};
+  std::atomic<const message_type*> handling_{nullptr};
+  std::atomic<std::uint64_t> progress_{0};
   std::atomic<std::uint32_t> foreign_count_{0};
   std::mutex foreign_mutex_;
   std::deque<void*> foreign_;
+};
+
+/// A thread that looks at the workers a few times per `long_schedule` while any of them is awake, finds
+/// handlers that hold theirs, and wakes idle workers to take what waits behind.
+class schedule_watch {
+ public:
+  explicit schedule_watch(scheduler& workers);
+  ~schedule_watch();
+
+  /// A worker wakes: look again.
+  void unpark() noexcept {
+    if (parked_.load(std::memory_order_relaxed)) notify();
+  }
+
+ private:
+  struct seen {
+    std::uint64_t progress = 0;
+    std::uint64_t since = 0;  // ms
+    bool told = false;
+  };
+
+  void run();
+  bool look(std::uint64_t now);
+  void notify() noexcept;
+
+  scheduler& workers_;
+  std::vector<seen> seen_;
+  std::atomic<bool> parked_{false};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::thread thread_;
 };
 
 /// All workers of the node. Created by the CAF module, lives as long as the runtime.
@@ -169,6 +216,7 @@ class scheduler {
   std::vector<std::unique_ptr<worker>> workers_;
   std::atomic<std::uint64_t> idle_{0};  // one bit per sleeping worker (of the first 64)
   std::atomic<std::uint32_t> next_{0};
+  std::unique_ptr<schedule_watch> watch_;
 };
 
 /// Makes a process that has just become runnable run. The caller has turned the claim on.

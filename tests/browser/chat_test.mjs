@@ -98,6 +98,26 @@ async function converse(people, lines) {
   }
 }
 
+/// Runs in a page, without what the page does: joins rooms, pushes, and answers what was answered.
+async function talkToRooms(steps) {
+  const { Socket } = await import("/vendor/phoenix.mjs");
+  const socket = new Socket("/socket");
+  socket.connect();
+  const answer = (push) => new Promise((resolve) => {
+    for (const status of ["ok", "error", "timeout"])
+      push.receive(status, (response) => resolve({ status, ...response }));
+  });
+  const answers = [];
+  for (const { room, name, bodies = [] } of steps) {
+    const channel = socket.channel(`room:${room}`, { name });
+    answers.push(await answer(channel.join()));
+    for (const body of bodies) answers.push(await answer(channel.push("new_msg", { body })));
+    channel.leave();
+  }
+  socket.disconnect();
+  return answers;
+}
+
 // --- the story -----------------------------------------------------------------------------------
 
 async function story(test, browser, server) {
@@ -241,6 +261,35 @@ async function story(test, browser, server) {
     assert.equal(await ann.page.locator(".message", { hasText: "Not a thing." }).count(), 1);
     assert.equal(ben.saw(ben.received, "phx_error"), 0);
     await ann.takes("desktop-after-a-crash");
+  });
+
+  await test("rooms refuse what they should", async () => {
+    const name = "Eve", long = "é".repeat(2000);
+    const answers = await ann.page.evaluate(talkToRooms, [
+      { room: "random", name: "" },
+      { room: "random", name: " \n " },
+      { room: "random", name: 7 },
+      { room: "random", name: "ü".repeat(31) },
+      { room: "attic", name },
+      { room: "random", name: ` ${"ü".repeat(30)} `, bodies: ["", " ", 7, `${long}é`, long] },
+    ]);
+    const reasons = answers.map(({ status, reason }) => reason ?? status);
+    assert.deepEqual(reasons, [
+      ...Array(4).fill("invalid_name"), "no_such_room",
+      "ok", ...Array(4).fill("invalid_body"), "ok",
+    ]);
+  });
+
+  await test("a room remembers the latest fifty messages, in order", async () => {
+    const bodies = Array.from({ length: 60 }, (_, i) => `message ${i}`);
+    const answers = await ben.page.evaluate(
+      talkToRooms, [{ room: "random", name: "Eve", bodies }, { room: "random", name: "Eve" }]);
+    const { messages } = answers.at(-1);
+    assert.deepEqual(messages.map(({ body }) => body), bodies.slice(-50));
+    assert.ok(messages.every(({ id }, i) => i === 0 || id > messages[i - 1].id));
+    const age = Date.now() - messages.at(-1).at;
+    assert.ok(age > -1000 && age < 60_000, `expected a time of now, got one of ${age} ms ago`);
+    await ben.page.getByRole("button", { name: "# random 61 unread" }).waitFor();
   });
 
   await test("nothing went wrong in the pages so far", async () => {

@@ -1,5 +1,6 @@
 #include "runtime/process_info.hpp"
 #include "runtime/sys.hpp"
+#include "runtime/system_monitor.hpp"
 #include "tests/support.hpp"
 
 using namespace roost;
@@ -137,7 +138,55 @@ struct receiver {
   }
 };
 
+/// Tells the test what the system monitor says.
+struct monitor_log {
+  using messages = roost::messages<>;
+  using infos = roost::messages<long_schedule, long_message_queue, large_process>;
+  std::shared_ptr<std::promise<long_schedule>> held = {};
+  std::shared_ptr<std::promise<std::size_t>> queue = {};
+  std::shared_ptr<std::promise<std::size_t>> large = {};
+  void handle_info(const long_schedule& e) { if (auto p = std::exchange(held, nullptr)) p->set_value(e); }
+  void handle_info(long_message_queue e) { if (auto p = std::exchange(queue, nullptr)) p->set_value(e.length); }
+  void handle_info(large_process e) { if (auto p = std::exchange(large, nullptr)) p->set_value(e.bytes); }
+};
+
 }  // namespace
+
+TEST_CASE_FIXTURE(node, "a handler that holds its worker is told of while it runs; others go on") {
+  auto held_back = std::make_shared<std::promise<long_schedule>>();
+  auto log = roost::start<monitor_log>(held_back);
+  system_monitor(log.process(), {.long_schedule = 10ms});
+  auto c = roost::start<counter>(0);
+  auto other = roost::start<counter>(7);
+  held busy;
+  auto nap = std::async(std::launch::async, [&] { return call(c, counter::nap{busy.entered, busy.leave}).get(); });
+  auto event = held_back->get_future().get();
+  CHECK(event.process == c.process());
+  CHECK(event.message.ends_with("nap"));
+  CHECK(event.duration >= 10ms);
+  CHECK(call(other, counter::get{}).get() == 7);
+  busy.release.set_value();
+  CHECK(nap.get() == 1);
+  system_monitor_off();
+}
+
+TEST_CASE_FIXTURE(node, "a mailbox that grows and a process that is large are told of") {
+  auto queue = std::make_shared<std::promise<std::size_t>>();
+  auto large = std::make_shared<std::promise<std::size_t>>();
+  auto log = roost::start<monitor_log>(std::shared_ptr<std::promise<long_schedule>>{}, queue, large);
+  system_monitor(log.process(), {.long_schedule = 10s, .long_message_queue = {.enable = 100, .disable = 10}, .large_process = 20'000});
+  auto c = roost::start<counter>(0);
+  held busy;
+  auto nap = std::async(std::launch::async, [&] { return call(c, counter::nap{busy.entered, busy.leave}).get(); });
+  busy.entered->get_future().wait();
+  for (int i = 0; i < 1000; ++i) cast(c, counter::bump{});
+  busy.release.set_value();
+  nap.get();
+  CHECK(queue->get_future().get() > 100);
+  CHECK(large->get_future().get() > 20'000);
+  CHECK(call(c, counter::get{}).get() == 1000);
+  system_monitor_off();
+}
 
 TEST_CASE_FIXTURE(node, "process_info tells what a process is and does") {
   auto c = roost::start<counter>({.name = "info"}, 5);
