@@ -41,7 +41,8 @@
 // Answering later. `auto ref = roost::ref(socket);` names the event that is being handled; return
 // noreply() and call `roost::reply(ref, roost::ok(…))` from any process. In join, return
 // `roost::later(ref)` and answer with ok or error the same way: other topics go on meanwhile, and
-// messages for this one wait.
+// messages for this one wait. The channel hears broadcasts from the moment its join is accepted; what
+// was broadcast while the answer was on its way is not repeated, as in Phoenix.
 //
 // Errors. A handler that throws, and an event that nobody handles, crash the channel: the client gets
 // phx_error and joins again; the socket and its other channels go on. A join that throws is answered

@@ -183,6 +183,9 @@ struct http_route {
 inline http_route get(std::string path, http_handler handler) {
   return {"GET", std::move(path), std::move(handler)};
 }
+inline http_route post(std::string path, http_handler handler) {
+  return {"POST", std::move(path), std::move(handler)};
+}
 inline http_route any(std::string path, http_handler handler) {
   return {"", std::move(path), std::move(handler)};
 }

@@ -66,12 +66,12 @@ std::string text_in(const roost::log_event& event, std::string_view field) {
   return text == nullptr ? "" : *text;
 }
 
-/// Supervisors report what happened as data; here it becomes one line, marked with an exclamation
-/// mark.
+/// Supervisors report what happened as data; here it becomes one line with a mark.
 void print_report(const roost::log_event& event) {
   if (event.kind != "supervisor_report") return;
   std::printf(
-      "  ! %s lost %s: %s\n", text_in(event, "supervisor").c_str(), text_in(event, "child").c_str(),
+      "  ! %s: %s %s, %s\n", text_in(event, "supervisor").c_str(),
+      text_in(event, "context").c_str(), text_in(event, "child").c_str(),
       text_in(event, "reason").c_str());
 }
 

@@ -335,7 +335,7 @@ class supervisor_process final : public detail::behavior {
     if (auto_shutdown_ == auto_shutdown::never) return false;
     if (auto_shutdown_ == auto_shutdown::any_significant) return true;
     return std::none_of(children_.begin(), children_.end(), [&](auto& child) {
-      return child.spec.significant && (child.state != child_state::stopped ||
+      return child.spec.significant && (child.state == child_state::running ||
                                         has_step(step::kind::start, child));
     });
   }

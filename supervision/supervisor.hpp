@@ -78,7 +78,9 @@ class supervisor {
 /// Throws std::invalid_argument if the spec cannot work.
 void validate(const supervisor_spec& spec);
 
-/// Starts the supervisor and all its children; throws start_error if one of them fails.
+/// Starts the supervisor and all its children; throws start_error if one of them fails. A process
+/// that calls this does not wait for children that finish their init later, nor for the stopping of
+/// those that had started: should the start fail after that, its link says so.
 pid start_link(supervisor_spec spec);
 
 }  // namespace roost
