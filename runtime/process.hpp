@@ -266,6 +266,8 @@ class behavior {
   virtual std::string_view initial_call() const noexcept = 0;
   /// The state as text, for sys::get_status and crash reports.
   virtual std::string state_text() const { return {}; }
+  /// For a process that receives selectively: whether it takes this message now.
+  virtual bool wants(const message&) const { return true; }
   /// Gives back what memory it can before a long sleep.
   virtual void hibernate() {}
 };

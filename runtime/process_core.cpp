@@ -2,6 +2,7 @@
 #include "runtime/logger.hpp"
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/names.hpp"
+#include "runtime/receive.hpp"
 #include "runtime/scheduler.hpp"
 #include "runtime/system_watch.hpp"
 #include <cxxabi.h>
@@ -78,6 +79,30 @@ message* take_oldest(process& process) noexcept {
   return message;
 }
 
+/// Unlinks `at`, whose predecessor in the queue is `before` (null: it is the oldest).
+message* unlink_message(process& process, message* before, message* at) noexcept {
+  (before != nullptr ? before->next : process.oldest) = at->next;
+  if (process.newest == at) process.newest = before;
+  process.looked_at = nullptr;
+  publish_queued(process, -1);
+  return at;
+}
+
+/// Selective receive: the oldest message that the behavior wants. What was looked at in vain is not
+/// looked at again until something is taken, which may change what is wanted.
+message* take_wanted(process& process) {
+  auto* before = process.looked_at;
+  auto* at = before != nullptr ? before->next : process.oldest;
+  for (; at != nullptr; before = at, at = at->next) {
+    bool own = at->kind == message_kind::reply || at->kind == message_kind::no_reply ||
+               at->kind == message_kind::call_timeout || at->kind == message_kind::task ||
+               at->kind == message_kind::sys;
+    if (own || process.does->wants(*at)) return unlink_message(process, before, at);
+  }
+  process.looked_at = before;
+  return nullptr;
+}
+
 /// The oldest message that even a process which is still initializing or suspended must see.
 message* take_urgent(process& process) noexcept {
   message* before = nullptr;
@@ -86,11 +111,7 @@ message* take_urgent(process& process) noexcept {
                   at->kind == message_kind::call_timeout || at->kind == message_kind::task ||
                   (at->kind == message_kind::sys && process.suspended) ||
                   (at->kind == message_kind::exited && process.takes_exits_early);
-    if (!urgent) continue;
-    (before != nullptr ? before->next : process.oldest) = at->next;
-    if (process.newest == at) process.newest = before;
-    publish_queued(process, -1);
-    return at;
+    if (urgent) return unlink_message(process, before, at);
   }
   return nullptr;
 }
@@ -162,11 +183,7 @@ bool from_a_user(const message& message) noexcept {
 message_ptr take_oldest_of_a_user(process& process) noexcept {
   message* before = nullptr;
   for (auto* at = process.oldest; at != nullptr; before = at, at = at->next) {
-    if (!from_a_user(*at)) continue;
-    (before != nullptr ? before->next : process.oldest) = at->next;
-    if (process.newest == at) process.newest = before;
-    publish_queued(process, -1);
-    return message_ptr{at};
+    if (from_a_user(*at)) return message_ptr{unlink_message(process, before, at)};
   }
   return nullptr;
 }
@@ -391,6 +408,7 @@ void push_front(process& process, message_ptr message) noexcept {
   front->next = process.oldest;
   process.oldest = front;
   if (process.newest == nullptr) process.newest = front;
+  process.looked_at = nullptr;
   publish_queued(process, 1);
 }
 
@@ -403,10 +421,7 @@ void flush_down(process& process, reference ref) noexcept {
   message* before = nullptr;
   for (auto* at = process.oldest; at != nullptr; before = at, at = at->next) {
     if (at->kind != message_kind::down || at->ref != ref) continue;
-    message_ptr found{at};
-    (before != nullptr ? before->next : process.oldest) = at->next;
-    if (process.newest == at) process.newest = before;
-    publish_queued(process, -1);
+    message_ptr{unlink_message(process, before, at)};
     return;
   }
 }
@@ -462,7 +477,8 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
       return false;
     }
     auto* next = process.initializing || process.suspended ? take_urgent(process)
-                                                           : take_oldest(process);
+                 : process.selective                         ? take_wanted(process)
+                                                             : take_oldest(process);
     if (next == nullptr) {
       if (try_idle(slot)) return false;
       continue;
@@ -628,6 +644,16 @@ void finish_init(init_outcome init) {
         init.status == init_status::ignore ? exit_reason::normal : init.reason);
   }
   if (on_started) on_started(std::move(outcome));
+}
+
+void receive_selectively() { running->selective = true; }
+
+pid spawn_plain(std::unique_ptr<behavior> behavior, attachment attach) {
+  start_request request;
+  request.attach = attach;
+  auto outcome = start_process(std::move(behavior), std::move(request));
+  signal(outcome.process, message_kind::start, {});
+  return outcome.process;
 }
 
 void take_exits_while_initializing() { running->takes_exits_early = true; }

@@ -185,6 +185,8 @@ struct process {
   bool initializing = false;      // init has returned `later`
   bool takes_exits_early = false; // … but sees trapped exits
   bool suspended = false;
+  bool selective = false;         // asks its behavior which messages it wants
+  message* looked_at = nullptr;   // selective: nothing up to here is wanted
   bool counts_out = false;        // sys statistics are on
   bool run_once = false;          // ends when nothing is left to wait for
   mailbox_policy policy = mailbox_policy::drop_newest;

@@ -52,6 +52,9 @@ struct start_request {
 
 start_outcome start_process(std::unique_ptr<behavior> behavior, start_request request);
 
+/// From now on the calling process takes only messages that its behavior wants; others wait.
+void receive_selectively();
+
 /// Ends the initializing phase of the calling process.
 void finish_init(init_outcome outcome);
 
