@@ -527,6 +527,12 @@ void attach_to_parent(process& process, pid parent, bool link) {
   if (running != nullptr) running->more().links.insert(process.self(), 0);
 }
 
+/// The starter's monitor, set before the process can run: no signal has to travel for it.
+void watch_child(process& child, const start_request& request) {
+  child.more().monitored_by.insert(request.monitor, request.watcher);
+  if (running != nullptr) running->more().monitors.insert(request.monitor, child.self());
+}
+
 /// A process that never came to life: nobody is linked to it and nobody hears of it.
 void abandon(process& process, const exit_reason& reason) {
   if (running != nullptr && running->extra) running->extra->links.erase(process.self());
@@ -564,6 +570,7 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
     process.more().name = request.name;
   }
   attach_to_parent(process, parent, request.attach == attachment::link && running != nullptr);
+  if (request.monitor) watch_child(process, request);
   init_outcome init;
   {
     as_process scope{&process};
@@ -582,13 +589,19 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
     process.initializing = true;
     process.more().on_started = std::move(request.on_started);
   }
-  release(slot);
+  if (request.first) {
+    append(process, request.first.release());
+    schedule(slot);
+  } else {
+    release(slot);
+  }
   return outcome;
 }
 
 }  // namespace
 
 start_outcome start_process(std::unique_ptr<behavior> behavior, start_request request) {
+  if (request.monitor) request.watcher = self();
   auto* here = worker::current();
   auto target = request.worker;
   if (here != nullptr && (target < 0 || static_cast<std::uint32_t>(target) == here->index()))
@@ -648,12 +661,22 @@ void finish_init(init_outcome init) {
 
 void receive_selectively() { running->selective = true; }
 
+namespace {
+
+/// The message that gives a new process its first turn.
+message_ptr start_message() {
+  static constexpr message_type plain{
+      "start", [](detail::message* message) noexcept { delete message; }};
+  return message_ptr{new message(message_kind::start, &plain)};
+}
+
+}  // namespace
+
 pid spawn_plain(std::unique_ptr<behavior> behavior, attachment attach) {
   start_request request;
   request.attach = attach;
-  auto outcome = start_process(std::move(behavior), std::move(request));
-  signal(outcome.process, message_kind::start, {});
-  return outcome.process;
+  request.first = start_message();
+  return start_process(std::move(behavior), std::move(request)).process;
 }
 
 void take_exits_while_initializing() { running->takes_exits_early = true; }
@@ -673,11 +696,11 @@ spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach) {
   start_request request;
   request.attach = attach;
   request.run_once = true;
+  request.first = start_message();
+  if (attach == attachment::monitor) request.monitor = make_ref();
+  auto ref = request.monitor;
   auto outcome = start_process(std::move(behavior), std::move(request));
   if (outcome.status != start_status::ready) throw process_exit(outcome.reason);
-  reference ref;
-  if (attach == attachment::monitor) ref = monitor(outcome.process);
-  signal(outcome.process, message_kind::start, {});
   return {outcome.process, ref};
 }
 

@@ -47,6 +47,9 @@ struct start_request {
   int worker = -1;
   bool pinned = false;    // stays on the worker that starts it, whichever that is
   bool owned = false;     // whoever started it also ends it, though it has no parent process
+  reference monitor = {};  // the starter watches the process from its beginning
+  pid watcher = {};
+  message_ptr first = {};  // waits in the mailbox before anybody else can send
   bool run_once = false;  // ends when it has nothing left to do
 };
 

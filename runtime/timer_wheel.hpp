@@ -1,9 +1,9 @@
 // private: the hierarchical timing wheel of one worker.
 //
-// Four levels of 256 slots at 1 ms: start and cancel are O(1), a tick costs nothing when no timer is
-// due, and the next deadline is found from bitmaps. A wheel belongs to one thread. A timer may be
-// cancelled from any thread: the one that turns its state from armed to cancelled owns its message,
-// and the wheel's owner unlinks the node when it hears of it.
+// Four levels of 256 slots at 1 ms: start and cancel are O(1), a tick costs nothing when no timer
+// is due, and the next deadline is found from bitmaps. A wheel belongs to one thread. A timer may
+// be cancelled from any thread: the one that turns its state from armed to cancelled owns its
+// message, and the wheel's owner unlinks the node when it hears of it.
 //
 // The wheel is pure: the caller says what time it is, in milliseconds of any monotonic clock.
 #pragma once

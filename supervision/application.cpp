@@ -23,14 +23,15 @@ struct command_line {
 };
 
 /// Answers the exit code of a run that ends here (help, version, a wrong flag).
-std::optional<int> parse(const application_options& options, command_line& line, int argc,
-                         char** argv) {
+std::optional<int> parse(
+    const application_options& options, command_line& line, int argc, char** argv) {
   CLI::App app{options.name};
   app.set_help_flag("-h,--help", "Print this and exit");
   app.require_subcommand(1);
   auto* start = app.add_subcommand("start", "Run the node in the foreground");
-  start->add_option("--config", line.config, "Configuration file" +
-                    (options.config.empty() ? "" : " (default " + options.config + ")"));
+  start->add_option(
+      "--config", line.config,
+      "Configuration file" + (options.config.empty() ? "" : " (default " + options.config + ")"));
   start->add_option("--name", line.name, "Node name, such as " + options.name + "@127.0.0.1");
   start->add_option("--set", line.overrides, "Overrides one key: --set endpoint.http.port=4001")
       ->allow_extra_args(false)
@@ -109,9 +110,9 @@ bool wait_until_gone(pid process, std::chrono::milliseconds limit) {
 }
 
 int run(const application_options& options, supervisor_spec root) {
-  runtime runtime{{.schedulers = application_config().get_in<std::size_t>(
-                       "node.schedulers", 0, 0, 1024),
-                   .shutdown_timeout = std::chrono::seconds(1)}};
+  runtime runtime{
+      {.schedulers = application_config().get_in<std::size_t>("node.schedulers", 0, 0, 1024),
+       .shutdown_timeout = std::chrono::seconds(1)}};
   application_config().check_unknown();
   auto top = start_link(std::move(root));
   logger::info("started", {{"application", options.name}, {"node", node_name()}});
@@ -123,7 +124,8 @@ int run(const application_options& options, supervisor_spec root) {
   logger::info("stopping", {{"application", options.name}, {"signal", strsignal(signal)}});
   detail::stop_root(top, exit_reason::shutdown);
   if (!wait_until_gone(top, options.shutdown_timeout)) {
-    logger::error("the tree did not stop in time", {{"limit_ms", options.shutdown_timeout.count()}});
+    logger::error(
+        "the tree did not stop in time", {{"limit_ms", options.shutdown_timeout.count()}});
     return failed;
   }
   logger::info("stopped", {{"application", options.name}});
@@ -138,8 +140,8 @@ int complain(const application_options& options, const std::exception& error, in
 
 }  // namespace
 
-int run_application(application_options options, std::function<supervisor_spec()> root, int argc,
-                    char** argv) {
+int run_application(
+    application_options options, std::function<supervisor_spec()> root, int argc, char** argv) {
   command_line line;
   if (auto code = parse(options, line, argc, argv)) return *code;
   // Every thread that starts from here on leaves these signals to this one.

@@ -1,8 +1,8 @@
 // supervision/child_spec.hpp
 //
 // How a supervisor starts, restarts and stops one child. `child<S>(arguments…)` makes the spec of a
-// server, of another supervisor, or of anything that offers a `child_spec` of its own; `with` changes
-// what its author chose.
+// server, of another supervisor, or of anything that offers a `child_spec` of its own; `with`
+// changes what its author chose.
 //
 //   roost::child<counter>(0)
 //   roost::child<counter>({.name = "counter"}, 0)
@@ -69,41 +69,41 @@ namespace detail {
 std::string short_name(std::string_view type);
 
 /// A pinned child stays on the worker that starts it.
-child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
-                                   std::string name, bool pinned = false);
+child_spec::start_function starter(
+    std::function<std::unique_ptr<behavior>()> make, std::string name, bool pinned = false);
 
 template <class S, class... Args>
 child_spec server_spec(start_options options, Args... args) {
-  static_assert((std::copy_constructible<Args> && ...),
-                "start arguments are copied, because a restart needs them again: make them "
-                "copyable, or pass a shared_ptr");
-  child_spec spec{.id = options.name.empty() ? short_name(type_name<S>()) : options.name,
-                  .start = starter([args...] { return make_server<S>(args...); }, options.name)};
+  static_assert(
+      (std::copy_constructible<Args> && ...),
+      "start arguments are copied, because a restart needs them again: make them "
+      "copyable, or pass a shared_ptr");
+  child_spec spec{
+      .id = options.name.empty() ? short_name(type_name<S>()) : options.name,
+      .start = starter([args...] { return make_server<S>(args...); }, options.name)};
   if constexpr (requires { S::child_options; }) spec = with(std::move(spec), S::child_options);
   return spec;
 }
 
 template <class S>
-concept has_own_spec =
-    requires(typename S::options options) { child_spec{S::child_spec(std::move(options))}; };
+concept has_own_spec = requires(typename S::options options) {
+  child_spec{S::child_spec(std::move(options))};
+};
 
 }  // namespace detail
 
 template <class S>
-  requires detail::has_own_spec<S>
-child_spec child(typename S::options options) {
+requires detail::has_own_spec<S> child_spec child(typename S::options options) {
   return S::child_spec(std::move(options));
 }
 
 template <class S, class... Args>
-  requires(!detail::has_own_spec<S>)
-child_spec child(start_options options, Args... args) {
+requires(!detail::has_own_spec<S>) child_spec child(start_options options, Args... args) {
   return detail::server_spec<S>(std::move(options), std::move(args)...);
 }
 
 template <class S, class... Args>
-  requires(!detail::has_own_spec<S>)
-child_spec child(Args... args) {
+requires(!detail::has_own_spec<S>) child_spec child(Args... args) {
   return detail::server_spec<S>(start_options{}, std::move(args)...);
 }
 

@@ -4,9 +4,12 @@ namespace roost {
 
 bool comes_back(enum restart type, const exit_reason& reason) noexcept {
   switch (type) {
-    case restart::permanent: return true;
-    case restart::transient: return !reason.is_orderly();
-    case restart::temporary: return false;
+    case restart::permanent:
+      return true;
+    case restart::transient:
+      return !reason.is_orderly();
+    case restart::temporary:
+      return false;
   }
   return false;
 }

@@ -1,7 +1,8 @@
 // supervision/restart_plan.hpp
 //
-// What a supervisor does when a child has ended, as a pure decision: who is stopped, who is started,
-// or whether the limit is reached. No processes, no clock: the caller says what time it is.
+// What a supervisor does when a child has ended, as a pure decision: who is stopped, who is
+// started, or whether the limit is reached. No processes, no clock: the caller says what time it
+// is.
 //
 //   roost::restart_intensity intensity{3, 5s};
 //   auto plan = roost::plan_restart(roost::rest_for_one, 4, 1);   // child 1 of 4 has ended

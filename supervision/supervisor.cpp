@@ -38,14 +38,16 @@ std::string_view in_words(std::string_view context) {
   return "child terminated";
 }
 
-void supervisor_report(const std::string& name, const child& child, std::string_view context,
-                       const exit_reason& reason) {
-  logger::report(log_level::error, "supervisor_report", in_words(context),
-                 {{"supervisor", name},
-                  {"context", context},
-                  {"child", child.spec.id},
-                  {"process", child.process ? to_string(child.process) : "none"},
-                  {"reason", reason.to_string()}});
+void supervisor_report(
+    const std::string& name, const child& child, std::string_view context,
+    const exit_reason& reason) {
+  logger::report(
+      log_level::error, "supervisor_report", in_words(context),
+      {{"supervisor", name},
+       {"context", context},
+       {"child", child.spec.id},
+       {"process", child.process ? to_string(child.process) : "none"},
+       {"reason", reason.to_string()}});
 }
 
 class supervisor_process final : public detail::behavior {
@@ -85,8 +87,8 @@ class supervisor_process final : public detail::behavior {
     else if (detail::value_of<count>(message) != nullptr)
       from<child_counts>(message.from, message.ref).reply(counts());
     else if (message.kind != detail::message_kind::down)
-      logger::warning("unexpected message dropped",
-                      {{"process", name_}, {"message", message.type->name}});
+      logger::warning(
+          "unexpected message dropped", {{"process", name_}, {"message", message.type->name}});
   }
 
  private:
@@ -96,8 +98,9 @@ class supervisor_process final : public detail::behavior {
     std::vector<child_info> result;
     for (auto& child : children_) {
       bool running = child.state == child_state::running;
-      result.push_back({child.spec.id, running ? child.process : pid{},
-                        !running && has_step(step::kind::start, child), child.spec.type});
+      result.push_back(
+          {child.spec.id, running ? child.process : pid{},
+           !running && has_step(step::kind::start, child), child.spec.type});
     }
     return result;
   }
@@ -115,13 +118,13 @@ class supervisor_process final : public detail::behavior {
   // --- steps -----------------------------------------------------------------------------------
 
   child* find(std::string_view id) {
-    auto found = std::find_if(children_.begin(), children_.end(),
-                              [&](auto& child) { return child.spec.id == id; });
+    auto found = std::find_if(
+        children_.begin(), children_.end(), [&](auto& child) { return child.spec.id == id; });
     return found == children_.end() ? nullptr : &*found;
   }
   child* find(pid process) {
-    auto found = std::find_if(children_.begin(), children_.end(),
-                              [&](auto& child) { return child.process == process; });
+    auto found = std::find_if(
+        children_.begin(), children_.end(), [&](auto& child) { return child.process == process; });
     return found == children_.end() || !process ? nullptr : &*found;
   }
 
@@ -149,10 +152,17 @@ class supervisor_process final : public detail::behavior {
 
   progress reach_goal() {
     switch (std::exchange(goal_, outcome::none)) {
-      case outcome::none: break;
-      case outcome::started: finish_init({}); break;
-      case outcome::start_failed: finish_init({detail::init_status::stop, goal_reason_}); break;
-      case outcome::shut_down: detail::stop_self(goal_reason_); break;
+      case outcome::none:
+        break;
+      case outcome::started:
+        finish_init({});
+        break;
+      case outcome::start_failed:
+        finish_init({detail::init_status::stop, goal_reason_});
+        break;
+      case outcome::shut_down:
+        detail::stop_self(goal_reason_);
+        break;
     }
     return progress::done;
   }
@@ -172,8 +182,7 @@ class supervisor_process final : public detail::behavior {
     child.state = child_state::stopping;
     link(child.process);  // or a child that has unlinked itself would be waited for in vain
     auto& limit = child.spec.shutdown;
-    exit(child.process,
-         limit.is_brutal_kill() ? exit_reason::kill : exit_reason::shutdown);
+    exit(child.process, limit.is_brutal_kill() ? exit_reason::kill : exit_reason::shutdown);
     if (!limit.is_brutal_kill() && !limit.is_infinity())
       child.kill_timer = detail::exit_after(limit.limit(), child.process, exit_reason::kill);
     return progress::waits;
@@ -191,7 +200,8 @@ class supervisor_process final : public detail::behavior {
     return on_started(child, outcome);
   }
 
-  /// An exception in the start function is a child that did not start, not a crash of its supervisor.
+  /// An exception in the start function is a child that did not start, not a crash of its
+  /// supervisor.
   start_outcome call_start(const child_spec& spec) {
     try {
       return spec.start([me = self(), id = spec.id, this](start_outcome later) {
@@ -216,10 +226,9 @@ class supervisor_process final : public detail::behavior {
     if (outcome.status == start_status::ready) {
       child.process = outcome.process;
       child.state = child_state::running;
-      logger::report(log_level::debug, "progress_report", "child started",
-                     {{"supervisor", name_},
-                      {"child", child.spec.id},
-                      {"process", to_string(child.process)}});
+      logger::report(
+          log_level::debug, "progress_report", "child started",
+          {{"supervisor", name_}, {"child", child.spec.id}, {"process", to_string(child.process)}});
       return progress::done;
     }
     child.process = {};
@@ -235,9 +244,10 @@ class supervisor_process final : public detail::behavior {
     // It is about to be stopped anyway, so there is nothing to try again.
     if (has_step(step::kind::stop, child)) return progress::done;
     if (!initializing_) return try_again(child);
-    return give_up(outcome::start_failed,
-                   exit_reason::shutdown_with("{failed_to_start_child, " + child.spec.id + ", " +
-                                              reason.to_string() + "}"));
+    return give_up(
+        outcome::start_failed,
+        exit_reason::shutdown_with(
+            "{failed_to_start_child, " + child.spec.id + ", " + reason.to_string() + "}"));
   }
 
   /// A child that fails to restart is tried again, until there were too many restarts. The next try
@@ -257,8 +267,7 @@ class supervisor_process final : public detail::behavior {
   }
 
   progress too_many(const child& child) {
-    supervisor_report(name_, child, "shutdown",
-                      exit_reason("reached_max_restart_intensity"));
+    supervisor_report(name_, child, "shutdown", exit_reason("reached_max_restart_intensity"));
     return give_up(outcome::shut_down, exit_reason::shutdown);
   }
 
@@ -291,8 +300,7 @@ class supervisor_process final : public detail::behavior {
     }
     child->kill_timer.cancel();
     // A child may end by itself before the stop that it waits for comes to it: that is a stop too.
-    bool expected =
-        child->state == child_state::stopping || has_step(step::kind::stop, *child);
+    bool expected = child->state == child_state::stopping || has_step(step::kind::stop, *child);
     child->state = child_state::stopped;
     if (expected)
       report_bad_stop(*child, exit.reason);
@@ -327,7 +335,8 @@ class supervisor_process final : public detail::behavior {
   }
 
   void forget_if_temporary(const child& child) {
-    if (child.spec.restart == temporary) children_.erase(children_.begin() + (&child - children_.data()));
+    if (child.spec.restart == temporary)
+      children_.erase(children_.begin() + (&child - children_.data()));
   }
 
   /// A significant child that is being restarted has not ended.
@@ -335,8 +344,8 @@ class supervisor_process final : public detail::behavior {
     if (auto_shutdown_ == auto_shutdown::never) return false;
     if (auto_shutdown_ == auto_shutdown::any_significant) return true;
     return std::none_of(children_.begin(), children_.end(), [&](auto& child) {
-      return child.spec.significant && (child.state == child_state::running ||
-                                        has_step(step::kind::start, child));
+      return child.spec.significant &&
+             (child.state == child_state::running || has_step(step::kind::start, child));
     });
   }
 
@@ -348,42 +357,44 @@ class supervisor_process final : public detail::behavior {
   std::deque<step> steps_;
   outcome goal_ = outcome::none;  // when no step is left
   exit_reason goal_reason_;
-  bool initializing_ = true;   // not every child has started yet
-  bool inside_init_ = false;   // … and init() has not returned yet
+  bool initializing_ = true;  // not every child has started yet
+  bool inside_init_ = false;  // … and init() has not returned yet
   std::optional<detail::init_outcome> init_result_;
 };
 
 void check_child(const child_spec& spec) {
   auto fail = [&](std::string_view what, std::string_view got) {
-    throw std::invalid_argument(std::string(what) + ", got " + std::string(got) + " for child " +
-                                spec.id);
+    throw std::invalid_argument(
+        std::string(what) + ", got " + std::string(got) + " for child " + spec.id);
   };
   if (spec.id.empty()) fail("missing_id: expected a child's id to be set", "an empty one");
   if (!spec.start) fail("missing_start: expected a child's start function to be set", "none");
   if (spec.significant && spec.restart == permanent)
-    fail("bad_combination: expected a significant child to be transient or temporary",
-         "permanent");
+    fail("bad_combination: expected a significant child to be transient or temporary", "permanent");
   if (!spec.shutdown.is_brutal_kill() && !spec.shutdown.is_infinity() &&
       spec.shutdown.limit().count() < 0)
-    fail("invalid_shutdown: expected shutdown to be 0 ms or more, infinity or brutal_kill",
-         std::to_string(spec.shutdown.limit().count()) + " ms");
+    fail(
+        "invalid_shutdown: expected shutdown to be 0 ms or more, infinity or brutal_kill",
+        std::to_string(spec.shutdown.limit().count()) + " ms");
 }
 
 }  // namespace
 
 void validate(const supervisor_spec& spec) {
   if (spec.max_restarts < 0)
-    throw std::invalid_argument("invalid_intensity: expected max_restarts to be 0 or more, got " +
-                                std::to_string(spec.max_restarts));
+    throw std::invalid_argument(
+        "invalid_intensity: expected max_restarts to be 0 or more, got " +
+        std::to_string(spec.max_restarts));
   if (spec.max_seconds.count() <= 0)
-    throw std::invalid_argument("invalid_period: expected max_seconds to be more than 0, got " +
-                                std::to_string(spec.max_seconds.count()) + " ms");
+    throw std::invalid_argument(
+        "invalid_period: expected max_seconds to be more than 0, got " +
+        std::to_string(spec.max_seconds.count()) + " ms");
   std::vector<std::string_view> ids;
   for (auto& child : spec.children) {
     check_child(child);
     if (std::find(ids.begin(), ids.end(), child.id) != ids.end())
-      throw std::invalid_argument("duplicate_child_id: expected ids to be different, got " +
-                                  child.id + " twice");
+      throw std::invalid_argument(
+          "duplicate_child_id: expected ids to be different, got " + child.id + " twice");
     if (child.significant && spec.auto_shutdown == auto_shutdown::never)
       throw std::invalid_argument(
           "bad_combination: expected auto_shutdown to be set for a significant child, got never "
@@ -396,11 +407,12 @@ void validate(const supervisor_spec& spec) {
 child_spec supervisor::child_spec(options options) {
   validate(options);
   auto name = options.name;
-  return {.id = name.empty() ? std::string("supervisor") : name,
-          .start = detail::starter(
-              [options] { return std::make_unique<supervisor_process>(options); }, name),
-          .shutdown = infinity,
-          .type = child_type::supervisor};
+  return {
+      .id = name.empty() ? std::string("supervisor") : name,
+      .start = detail::starter(
+          [options] { return std::make_unique<supervisor_process>(options); }, name),
+      .shutdown = infinity,
+      .type = child_type::supervisor};
 }
 
 namespace {
@@ -425,9 +437,9 @@ pending<child_counts> supervisor::count_children() const {
 pid start_link(supervisor_spec spec) {
   validate(spec);
   auto name = spec.name;
-  return detail::start_server(std::make_unique<supervisor_process>(std::move(spec)), {name},
-                              detail::attachment::link,
-                              name.empty() ? "a supervisor" : "supervisor " + name);
+  return detail::start_server(
+      std::make_unique<supervisor_process>(std::move(spec)), {name}, detail::attachment::link,
+      name.empty() ? "a supervisor" : "supervisor " + name);
 }
 
 }  // namespace roost

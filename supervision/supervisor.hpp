@@ -1,8 +1,8 @@
 // supervision/supervisor.hpp
 //
 // A process that starts other processes in order, restarts those that crash, and stops them in
-// reverse. More than `max_restarts` restarts within `max_seconds` mean that restarting does not help:
-// the supervisor stops its children and ends with `shutdown`, and its own supervisor decides.
+// reverse. More than `max_restarts` restarts within `max_seconds` mean that restarting does not
+// help: the supervisor stops its children and ends with `shutdown`, and its own supervisor decides.
 //
 //   roost::supervisor_spec chat_supervisor() {
 //     return {

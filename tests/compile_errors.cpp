@@ -104,21 +104,23 @@ void mistake(roost::server<counter> c) {
 
 #ifdef MISTAKE_answer_without_its_value
 // expect: then() needs a function that takes the reply
-void mistake(roost::server<counter> c) { roost::call(c, counter::get{}).then([] {}); }
+void mistake(roost::server<counter> c) {
+  roost::call(c, counter::get{}).then([] {});
+}
 #endif
 
 #ifdef MISTAKE_failure_that_takes_nothing
 // expect: the second function of then() takes  const roost::exit_reason&
-void mistake(roost::server<counter> c) { roost::call(c, counter::get{}).then([](int) {}, [] {}); }
+void mistake(roost::server<counter> c) {
+  roost::call(c, counter::get{}).then([](int) {}, [] {});
+}
 #endif
 
 // --- writing a server ----------------------------------------------------------------------------
 
 #ifdef MISTAKE_server_without_messages
 // expect: a server lists what it understands: `using messages = roost::messages<...>;`
-struct shy {
-  int value = 0;
-};
+struct shy { int value = 0; };
 void mistake() { roost::start<shy>(); }
 #endif
 
@@ -246,9 +248,7 @@ void mistake() { roost::child<owner>(std::make_unique<int>(1)); }
 
 #ifdef MISTAKE_child_without_messages
 // expect: a server lists what it understands: `using messages = roost::messages<...>;`
-struct shy {
-  int value = 0;
-};
+struct shy { int value = 0; };
 void mistake() { roost::child<shy>(); }
 #endif
 

@@ -132,8 +132,9 @@ TEST_CASE("thousands of timers of every range fire in their millisecond, each on
 
 TEST_CASE("delays at the edges of the levels are exact, wherever the clock stands") {
   for (unsigned level = 0; level <= 4; ++level)
-    for (std::uint64_t start : {0ULL, 1ULL, 255ULL, 256ULL, 65'535ULL, 65'536ULL, 16'777'215ULL,
-                                0xFFFF'FFFFULL, 0x1'0000'0000ULL, 0x1234'5678ULL})
+    for (std::uint64_t start :
+         {0ULL, 1ULL, 255ULL, 256ULL, 65'535ULL, 65'536ULL, 16'777'215ULL, 0xFFFF'FFFFULL,
+          0x1'0000'0000ULL, 0x1234'5678ULL})
       for (int edge = -2; edge <= 2; ++edge) {
         auto delay = (1ULL << (8 * level)) + static_cast<std::uint64_t>(edge);
         if (static_cast<std::int64_t>(delay) <= 0) continue;
@@ -245,8 +246,9 @@ TEST_CASE("a timer that fires may cancel one that is due in the same millisecond
 
 TEST_CASE("a deadline beyond the last level waits its whole time") {
   constexpr auto day = 86'400'000ULL;
-  for (std::uint64_t delay : {(1ULL << 32) - 1, 1ULL << 32, (1ULL << 32) + 1, (1ULL << 33) + 12'345,
-                              50 * day, 365 * day, 36'500 * day}) {
+  for (std::uint64_t delay :
+       {(1ULL << 32) - 1, 1ULL << 32, (1ULL << 32) + 1, (1ULL << 33) + 12'345, 50 * day, 365 * day,
+        36'500 * day}) {
     simulation sim{987'654'321};
     auto far = sim.start(delay);
     auto near = sim.start(100);

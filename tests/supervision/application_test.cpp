@@ -1,13 +1,13 @@
 // Runs sample_application, a real program, and looks at what it says and how it exits.
 #include "tests/support.hpp"
-#include <cstdlib>
 #include <fcntl.h>
-#include <filesystem>
-#include <fstream>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 using namespace roost::test;
 namespace fs = std::filesystem;
@@ -208,7 +208,8 @@ TEST_CASE("help and version print and end with code 0") {
   CHECK(version.text == "sample 1.2.3\n");
 }
 
-TEST_CASE_FIXTURE(installation, "an unknown key ends with code 2 and its line, before anything starts") {
+TEST_CASE_FIXTURE(
+    installation, "an unknown key ends with code 2 and its line, before anything starts") {
   configure("sample:\n  start: 41\n  extar: broken\n");
   finished run{start()};
   CHECK(run.code == 2);
@@ -221,8 +222,7 @@ TEST_CASE_FIXTURE(installation, "a value that is wrong ends with code 2 and its 
   configure("# counts\nsample:\n  start: many\n");
   finished type{start()};
   CHECK(type.code == 2);
-  CHECK(type.says(
-      "sample: expected sample.start to be 0–100, got many (" + file + ":3)"));
+  CHECK(type.says("sample: expected sample.start to be 0–100, got many (" + file + ":3)"));
 
   configure("sample:\n  start: 101\n");
   finished range{start()};
@@ -235,7 +235,8 @@ TEST_CASE_FIXTURE(installation, "a value that is wrong ends with code 2 and its 
   CHECK(syntax.says(file));
 }
 
-TEST_CASE_FIXTURE(installation, "a configuration file that is missing ends with code 2 and a sentence") {
+TEST_CASE_FIXTURE(
+    installation, "a configuration file that is missing ends with code 2 and a sentence") {
   finished given{{"start", "--config", file + ".old"}};
   CHECK(given.code == 2);
   CHECK(given.says("expected " + file + ".old to be a readable file"));
@@ -283,7 +284,8 @@ TEST_CASE_FIXTURE(installation, "the node's name comes from the command line, el
   }
 }
 
-TEST_CASE_FIXTURE(installation, "the default configuration is found beside the program's directory") {
+TEST_CASE_FIXTURE(
+    installation, "the default configuration is found beside the program's directory") {
   fs::create_directories(directory / "bin");
   fs::create_directories(directory / "conf");
   auto copy = directory / "bin" / "sample_application";

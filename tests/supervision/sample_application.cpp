@@ -82,8 +82,9 @@ roost::supervisor_spec tree() {
           roost::child<counter>({.name = "counter"}, conf.get_in<int>("start", 0, 0, 100)),
           roost::child<roost::supervisor>(
               {.name = "inner",
-               .children = {roost::child<announcer>({.name = "b"}, std::string("b")),
-                            roost::child<customer>()}}),
+               .children =
+                   {roost::child<announcer>({.name = "b"}, std::string("b")),
+                    roost::child<customer>()}}),
           roost::child<announcer>({.name = "c"}, std::string("c")),
       }};
   auto extra = conf.get<std::string>("extra", "");

@@ -1,6 +1,6 @@
 #include "supervision/supervisor.hpp"
-#include "tests/support.hpp"
 #include "runtime/blocking.hpp"
+#include "tests/support.hpp"
 #include <algorithm>
 #include <condition_variable>
 
@@ -71,7 +71,10 @@ using shared_gate = std::shared_ptr<gate>;
 struct member {
   struct crash {};
   struct leave { exit_reason reason; };
-  struct unlink_from { using reply = void; pid process; };
+  struct unlink_from {
+    using reply = void;
+    pid process;
+  };
   using messages = roost::messages<crash, leave, unlink_from>;
 
   shared_journal log;
@@ -104,10 +107,14 @@ struct moody {
     trap_exit(true);
     log->add("try " + name);
     switch (now->load()) {
-      case mood::failing: return stop("no paper");
-      case mood::throwing: throw std::runtime_error("paper jam");
-      case mood::declining: return ignore();
-      case mood::fine: break;
+      case mood::failing:
+        return stop("no paper");
+      case mood::throwing:
+        throw std::runtime_error("paper jam");
+      case mood::declining:
+        return ignore();
+      case mood::fine:
+        break;
     }
     log->add("start " + name);
     return moody{log, name};
@@ -199,9 +206,7 @@ struct tree : node {
   child_spec waiting(std::string name, shared_gate gate) {
     return child<late>({.name = name}, log, name, std::move(gate));
   }
-  shared_gate make_gate(bool open) {
-    return gates_.emplace_back(std::make_shared<gate>(open));
-  }
+  shared_gate make_gate(bool open) { return gates_.emplace_back(std::make_shared<gate>(open)); }
 
   pid start(supervisor_spec spec) {
     auto process = start_link(std::move(spec));
@@ -359,7 +364,8 @@ TEST_CASE_FIXTURE(tree, "a child that is killed comes back like one that crashes
   CHECK(reports.saw("supervisor_report", "reason=killed"));
 }
 
-TEST_CASE_FIXTURE(tree, "permanent children always come back, transient after a crash, temporary never") {
+TEST_CASE_FIXTURE(
+    tree, "permanent children always come back, transient after a crash, temporary never") {
   struct row {
     enum restart type;
     exit_reason reason;
@@ -393,7 +399,8 @@ TEST_CASE_FIXTURE(tree, "permanent children always come back, transient after a 
   }
 }
 
-TEST_CASE_FIXTURE(tree, "the fourth restart within five seconds ends the supervisor with shutdown") {
+TEST_CASE_FIXTURE(
+    tree, "the fourth restart within five seconds ends the supervisor with shutdown") {
   auto top = start({.children = {plain("a"), plain("b")}});
   for (int i = 0; i < 3; ++i) restart_child(top, "b");
   log->take();
@@ -433,8 +440,8 @@ TEST_CASE_FIXTURE(tree, "one_for_all stops the others in reverse and starts ever
 }
 
 TEST_CASE_FIXTURE(tree, "rest_for_one leaves those before alone and restarts those after") {
-  auto top = start({.strategy = rest_for_one,
-                    .children = {plain("a"), plain("b"), plain("c"), plain("d")}});
+  auto top = start(
+      {.strategy = rest_for_one, .children = {plain("a"), plain("b"), plain("c"), plain("d")}});
   auto a = whereis("a");
   log->take();
   restart_child(top, "b");
@@ -445,10 +452,12 @@ TEST_CASE_FIXTURE(tree, "rest_for_one leaves those before alone and restarts tho
   CHECK(log->take() == lines{"end d", "start d"});
 }
 
-TEST_CASE_FIXTURE(tree, "a restart of all takes transient children along, and leaves temporary ones out") {
-  auto top = start({.strategy = one_for_all,
-                    .children = {plain("a"), plain("b", {.restart = transient}),
-                                 plain("c", {.restart = temporary})}});
+TEST_CASE_FIXTURE(
+    tree, "a restart of all takes transient children along, and leaves temporary ones out") {
+  auto top = start(
+      {.strategy = one_for_all,
+       .children = {
+           plain("a"), plain("b", {.restart = transient}), plain("c", {.restart = temporary})}});
   end_child(top, "b", member::leave{exit_reason::normal});
   log->take();
   restart_child(top, "a");
@@ -489,14 +498,16 @@ TEST_CASE_FIXTURE(tree, "a restart that goes on failing reaches the limit") {
 
 TEST_CASE_FIXTURE(tree, "one_for_all starts everybody again when one of them fails to restart") {
   auto now = mood(moody::mood::fine);
-  auto top = start({.strategy = one_for_all,
-                    .children = {plain("a"), changing("b", now), plain("c")}});
+  auto top =
+      start({.strategy = one_for_all, .children = {plain("a"), changing("b", now), plain("c")}});
   now->store(moody::mood::failing);
   log->take();
   end_child(top, "b", moody::crash{});
   CHECK(how_it_ended() == "shutdown");
-  CHECK(log->read() == lines{"stop c", "stop a", "start a", "try b", "stop a", "start a", "try b",
-                             "stop a", "start a", "try b", "stop a"});
+  CHECK(
+      log->read() == lines{
+                         "stop c", "stop a", "start a", "try b", "stop a", "start a", "try b",
+                         "stop a", "start a", "try b", "stop a"});
 }
 
 TEST_CASE_FIXTURE(tree, "a start function that throws is a child that fails, not a crash") {
@@ -515,25 +526,30 @@ TEST_CASE_FIXTURE(tree, "a start function that throws is a child that fails, not
   stop(top);
 
   broken->store(true);
-  CHECK(failure_of([&] { start_link({.children = {b}}); }) ==
-        "{shutdown, {failed_to_start_child, b, no such program}}");
+  CHECK(failure_of([&] {
+          start_link({.children = {b}});
+        }) == "{shutdown, {failed_to_start_child, b, no such program}}");
 }
 
-TEST_CASE_FIXTURE(tree, "a start function may start the child by other means, and pass its error on") {
+TEST_CASE_FIXTURE(
+    tree, "a start function may start the child by other means, and pass its error on") {
   auto now = mood(moody::mood::fine);
-  child_spec by_hand{.id = "b", .start = [this, now](auto) {
-    auto started = start_link<moody>({.name = "b"}, log, std::string("b"), now);
-    return detail::start_outcome{detail::start_status::ready, started.process(), {}};
-  }};
+  child_spec by_hand{
+      .id = "b", .start = [this, now](auto) {
+        auto started = start_link<moody>({.name = "b"}, log, std::string("b"), now);
+        return detail::start_outcome{detail::start_status::ready, started.process(), {}};
+      }};
   auto top = start({.children = {by_hand}});
   restart_child(top, "b", moody::crash{});
   stop(top);
   now->store(moody::mood::failing);
-  CHECK(failure_of([&] { start_link({.children = {by_hand}}); }) ==
-        "{shutdown, {failed_to_start_child, b, no paper}}");
+  CHECK(failure_of([&] {
+          start_link({.children = {by_hand}});
+        }) == "{shutdown, {failed_to_start_child, b, no paper}}");
   by_hand.start = [](auto) -> detail::start_outcome { exit("not today"); };
-  CHECK(failure_of([&] { start_link({.children = {by_hand}}); }) ==
-        "{shutdown, {failed_to_start_child, b, not today}}");
+  CHECK(failure_of([&] {
+          start_link({.children = {by_hand}});
+        }) == "{shutdown, {failed_to_start_child, b, not today}}");
 }
 
 TEST_CASE_FIXTURE(tree, "thousands of restarts leave nothing behind") {
@@ -546,11 +562,12 @@ TEST_CASE_FIXTURE(tree, "thousands of restarts leave nothing behind") {
 
 // --- starts that fail ----------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(tree, "a child that fails to start stops those before it, and start_error names it") {
+TEST_CASE_FIXTURE(
+    tree, "a child that fails to start stops those before it, and start_error names it") {
   auto now = mood(moody::mood::failing);
   supervisor_spec spec{.children = {plain("a"), plain("b"), changing("c", now), plain("d")}};
-  CHECK(failure_of([&] { start_link(spec); }) ==
-        "{shutdown, {failed_to_start_child, c, no paper}}");
+  CHECK(
+      failure_of([&] { start_link(spec); }) == "{shutdown, {failed_to_start_child, c, no paper}}");
   CHECK(log->take() == lines{"start a", "start b", "try c", "stop b", "stop a"});
   CHECK(reports.saw("supervisor_report", "context=start_error child=c"));
 
@@ -560,9 +577,10 @@ TEST_CASE_FIXTURE(tree, "a child that fails to start stops those before it, and 
       "{shutdown, {failed_to_start_child, c, {error, std::runtime_error, \"paper jam\""));
 
   auto owner = roost::start<member>({.name = "c"}, log, std::string("c"));
-  CHECK(failure_of([&] { start_link(spec); }) ==
-        "{shutdown, {failed_to_start_child, c, {already_started, " + to_string(owner.process()) +
-            "}}}");
+  CHECK(
+      failure_of([&] { start_link(spec); }) ==
+      "{shutdown, {failed_to_start_child, c, {already_started, " + to_string(owner.process()) +
+          "}}}");
 }
 
 TEST_CASE_FIXTURE(tree, "in a process, a first child that fails is a start_error at once") {
@@ -584,7 +602,8 @@ TEST_CASE_FIXTURE(tree, "a supervisor whose name is taken does not start, nor do
   CHECK(log->read() == lines{"start a"});
 }
 
-TEST_CASE_FIXTURE(tree, "a child that declines to start is kept without a process, a temporary one is not") {
+TEST_CASE_FIXTURE(
+    tree, "a child that declines to start is kept without a process, a temporary one is not") {
   auto now = mood(moody::mood::declining);
   auto brief = with(changing("b", now), {.restart = temporary});
   auto top = start({.children = {changing("a", now), brief, plain("c")}});
@@ -600,20 +619,20 @@ TEST_CASE_FIXTURE(tree, "a child that declines to start is kept without a proces
 // --- stopping ------------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(tree, "a child that does not stop is killed when its time is over") {
-  auto top = start({.children = {plain("a"),
-                                 with(deaf::child(log, "b"), {.shutdown = 60ms}), plain("c")}});
+  auto top = start(
+      {.children = {plain("a"), with(deaf::child(log, "b"), {.shutdown = 60ms}), plain("c")}});
   auto asked = std::chrono::steady_clock::now();
   stop(top);
   CHECK(std::chrono::steady_clock::now() - asked >= 60ms);
-  CHECK(log->read() ==
-        lines{"start a", "start b", "start c", "stop c", "hear b", "stop a"});
+  CHECK(log->read() == lines{"start a", "start b", "start c", "stop c", "hear b", "stop a"});
   CHECK(reports.saw("supervisor_report", "context=shutdown_error child=b"));
   CHECK(reports.saw("supervisor_report", "reason=killed"));
 }
 
 TEST_CASE_FIXTURE(tree, "a child that stops in time is not killed") {
-  auto top = start({.strategy = rest_for_one,
-                    .children = {plain("a"), with(deaf::child(log, "b"), {.shutdown = 10s})}});
+  auto top = start(
+      {.strategy = rest_for_one,
+       .children = {plain("a"), with(deaf::child(log, "b"), {.shutdown = 10s})}});
   end_child(top, "a");
   REQUIRE(eventually([&] { return log->count("hear b") == 1; }));
   send(whereis("b"), deaf::goodbye{});
@@ -640,10 +659,12 @@ TEST_CASE_FIXTURE(tree, "a child that has unlinked itself is stopped all the sam
   CHECK(log->read() == lines{"start a", "start b", "stop a"});
 }
 
-TEST_CASE_FIXTURE(tree, "a child that crashes while others are being stopped is not counted again") {
-  auto top = start({.strategy = one_for_all,
-                    .max_restarts = 1,
-                    .children = {plain("a"), plain("b"), deaf::child(log, "c")}});
+TEST_CASE_FIXTURE(
+    tree, "a child that crashes while others are being stopped is not counted again") {
+  auto top = start(
+      {.strategy = one_for_all,
+       .max_restarts = 1,
+       .children = {plain("a"), plain("b"), deaf::child(log, "c")}});
   end_child(top, "a");
   REQUIRE(eventually([&] { return log->count("hear c") == 1; }));
   end_child(top, "b");  // its turn to stop would have come after c
@@ -709,8 +730,9 @@ TEST_CASE_FIXTURE(tree, "which_children and count_children are answered while a 
   auto gate = make_gate(true);
   auto top = start(
       {.name = "top",
-       .children = {plain("a"), waiting("b", gate),
-                    child<roost::supervisor>({.name = "c", .children = {plain("d")}})}});
+       .children = {
+           plain("a"), waiting("b", gate),
+           child<roost::supervisor>({.name = "c", .children = {plain("d")}})}});
   gate->close();
   end_child(top, "b", late::crash{});
   REQUIRE(eventually([&] { return log->count("wait b") == 2; }));
@@ -760,7 +782,8 @@ TEST_CASE_FIXTURE(tree, "a supervisor drops what it does not understand, and say
 
 // --- trees ---------------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(tree, "supervisors in supervisors start and stop in the order of the whole tree") {
+TEST_CASE_FIXTURE(
+    tree, "supervisors in supervisors start and stop in the order of the whole tree") {
   auto inner = child<roost::supervisor>({.name = "inner", .children = {plain("b"), plain("c")}});
   CHECK(inner.id == "inner");
   auto top = start({.children = {plain("a"), inner, plain("d")}});
@@ -785,8 +808,8 @@ TEST_CASE_FIXTURE(tree, "an inner supervisor that gives up is restarted by the o
 }
 
 TEST_CASE_FIXTURE(tree, "giving up goes from supervisor to supervisor, to the top") {
-  auto inner = child<roost::supervisor>(
-      {.name = "inner", .max_restarts = 0, .children = {plain("b")}});
+  auto inner =
+      child<roost::supervisor>({.name = "inner", .max_restarts = 0, .children = {plain("b")}});
   auto top = start({.max_restarts = 1, .children = {plain("a"), inner}});
   end_child(whereis("inner"), "b");
   REQUIRE(eventually([&] { return log->count("start b") == 2; }));
@@ -799,17 +822,21 @@ TEST_CASE_FIXTURE(tree, "giving up goes from supervisor to supervisor, to the to
 TEST_CASE_FIXTURE(tree, "a child that fails deep in the tree is named with its supervisors") {
   auto inner = child<roost::supervisor>(
       {.name = "inner", .children = {plain("b"), changing("c", mood(moody::mood::failing))}});
-  CHECK(failure_of([&] { start_link({.children = {plain("a"), inner}}); }) ==
-        "{shutdown, {failed_to_start_child, inner, "
-        "{shutdown, {failed_to_start_child, c, no paper}}}}");
+  CHECK(
+      failure_of([&] {
+        start_link({.children = {plain("a"), inner}});
+      }) ==
+      "{shutdown, {failed_to_start_child, inner, "
+      "{shutdown, {failed_to_start_child, c, no paper}}}}");
   CHECK(log->read() == lines{"start a", "start b", "try c", "stop b", "stop a"});
 }
 
 TEST_CASE_FIXTURE(tree, "an inner supervisor that starts late holds up the outer one") {
   auto gate = make_gate(false);
   auto inner = child<roost::supervisor>({.name = "inner", .children = {waiting("b", gate)}});
-  auto top = std::async(std::launch::async,
-                        [&] { return start({.children = {plain("a"), inner, plain("c")}}); });
+  auto top = std::async(std::launch::async, [&] {
+    return start({.children = {plain("a"), inner, plain("c")}});
+  });
   REQUIRE(eventually([&] { return log->count("wait b") == 1; }));
   CHECK(log->count("start c") == 0);
   gate->open();
@@ -817,7 +844,8 @@ TEST_CASE_FIXTURE(tree, "an inner supervisor that starts late holds up the outer
   CHECK(log->read() == lines{"start a", "wait b", "start b", "start c", "stop c", "stop a"});
 }
 
-TEST_CASE_FIXTURE(tree, "a child that crashes before the others have started is restarted after them") {
+TEST_CASE_FIXTURE(
+    tree, "a child that crashes before the others have started is restarted after them") {
   auto gate = make_gate(false);
   auto top = std::async(std::launch::async, [&] {
     return start({.children = {plain("a"), waiting("b", gate), plain("c")}});
@@ -835,11 +863,14 @@ TEST_CASE_FIXTURE(tree, "a child that crashes before the others have started is 
 
 // --- significant children ------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(tree, "with any_significant the supervisor ends with the first significant child") {
+TEST_CASE_FIXTURE(
+    tree, "with any_significant the supervisor ends with the first significant child") {
   child_options significant{.restart = transient, .significant = true};
-  auto top = start({.auto_shutdown = auto_shutdown::any_significant,
-                    .children = {plain("a"), plain("b", significant), plain("c", significant),
-                                 plain("d", {.restart = transient})}});
+  auto top = start(
+      {.auto_shutdown = auto_shutdown::any_significant,
+       .children = {
+           plain("a"), plain("b", significant), plain("c", significant),
+           plain("d", {.restart = transient})}});
   restart_child(top, "b");  // a crash is no end
   end_child(top, "d", member::leave{exit_reason::normal});
   CHECK(is_alive(top));
@@ -849,10 +880,12 @@ TEST_CASE_FIXTURE(tree, "with any_significant the supervisor ends with the first
   CHECK(log->read() == lines{"end b", "stop c", "stop a"});
 }
 
-TEST_CASE_FIXTURE(tree, "with all_significant the supervisor ends with the last significant child") {
+TEST_CASE_FIXTURE(
+    tree, "with all_significant the supervisor ends with the last significant child") {
   child_options significant{.restart = temporary, .significant = true};
-  auto top = start({.auto_shutdown = auto_shutdown::all_significant,
-                    .children = {plain("a"), plain("b", significant), plain("c", significant)}});
+  auto top = start(
+      {.auto_shutdown = auto_shutdown::all_significant,
+       .children = {plain("a"), plain("b", significant), plain("c", significant)}});
   end_child(top, "c");  // temporary: a crash is an end
   CHECK(process(top, "b"));
   log->take();
@@ -864,8 +897,9 @@ TEST_CASE_FIXTURE(tree, "with all_significant the supervisor ends with the last 
 TEST_CASE_FIXTURE(tree, "a significant child that is being restarted has not ended") {
   auto gate = make_gate(true);
   child_options significant{.restart = transient, .significant = true};
-  auto top = start({.auto_shutdown = auto_shutdown::all_significant,
-                    .children = {plain("a", significant), with(waiting("b", gate), significant)}});
+  auto top = start(
+      {.auto_shutdown = auto_shutdown::all_significant,
+       .children = {plain("a", significant), with(waiting("b", gate), significant)}});
   gate->close();
   end_child(top, "b", late::crash{});
   end_child(top, "a", member::leave{exit_reason::normal});
@@ -875,10 +909,12 @@ TEST_CASE_FIXTURE(tree, "a significant child that is being restarted has not end
   stop(top);
 }
 
-TEST_CASE_FIXTURE(tree, "a significant child that its supervisor stops does not end the supervisor") {
-  auto top = start({.strategy = one_for_all,
-                    .auto_shutdown = auto_shutdown::any_significant,
-                    .children = {plain("a"), plain("b", {.restart = transient, .significant = true})}});
+TEST_CASE_FIXTURE(
+    tree, "a significant child that its supervisor stops does not end the supervisor") {
+  auto top = start(
+      {.strategy = one_for_all,
+       .auto_shutdown = auto_shutdown::any_significant,
+       .children = {plain("a"), plain("b", {.restart = transient, .significant = true})}});
   restart_child(top, "a");
   CHECK(eventually([&] { return log->count("start b") == 2; }));
   stop(top);
@@ -944,28 +980,37 @@ TEST_CASE("a spec that cannot work says what is wrong with it") {
   auto failure = [](supervisor_spec spec) { return failure_of([&] { validate(spec); }); };
 
   CHECK(failure({.children = {a}}) == "no error");
-  CHECK(failure({.children = {a, with(a, {.id = "b"}), a}}) ==
-        "duplicate_child_id: expected ids to be different, got a twice");
-  CHECK(failure({.max_restarts = -1}) ==
-        "invalid_intensity: expected max_restarts to be 0 or more, got -1");
-  CHECK(failure({.max_seconds = 0ms}) ==
-        "invalid_period: expected max_seconds to be more than 0, got 0 ms");
-  CHECK(failure({.auto_shutdown = auto_shutdown::any_significant,
-                 .children = {with(a, {.significant = true})}}) ==
-        "bad_combination: expected a significant child to be transient or temporary, got permanent "
-        "for child a");
-  CHECK(failure({.children = {with(a, {.restart = transient, .significant = true})}}) ==
-        "bad_combination: expected auto_shutdown to be set for a significant child, got never with "
-        "child a");
-  CHECK(failure({.children = {with(a, {.shutdown = -7ms})}}) ==
-        "invalid_shutdown: expected shutdown to be 0 ms or more, infinity or brutal_kill, got -7 ms "
-        "for child a");
-  CHECK(failure({.children = {with(a, {.id = ""})}}) ==
-        "missing_id: expected a child's id to be set, got an empty one for child ");
+  CHECK(
+      failure({.children = {a, with(a, {.id = "b"}), a}}) ==
+      "duplicate_child_id: expected ids to be different, got a twice");
+  CHECK(
+      failure({.max_restarts = -1}) ==
+      "invalid_intensity: expected max_restarts to be 0 or more, got -1");
+  CHECK(
+      failure({.max_seconds = 0ms}) ==
+      "invalid_period: expected max_seconds to be more than 0, got 0 ms");
+  CHECK(
+      failure(
+          {.auto_shutdown = auto_shutdown::any_significant,
+           .children = {with(a, {.significant = true})}}) ==
+      "bad_combination: expected a significant child to be transient or temporary, got permanent "
+      "for child a");
+  CHECK(
+      failure({.children = {with(a, {.restart = transient, .significant = true})}}) ==
+      "bad_combination: expected auto_shutdown to be set for a significant child, got never with "
+      "child a");
+  CHECK(
+      failure({.children = {with(a, {.shutdown = -7ms})}}) ==
+      "invalid_shutdown: expected shutdown to be 0 ms or more, infinity or brutal_kill, got -7 ms "
+      "for child a");
+  CHECK(
+      failure({.children = {with(a, {.id = ""})}}) ==
+      "missing_id: expected a child's id to be set, got an empty one for child ");
   auto unable = a;
   unable.start = nullptr;
-  CHECK(failure({.children = {unable}}) ==
-        "missing_start: expected a child's start function to be set, got none for child a");
+  CHECK(
+      failure({.children = {unable}}) ==
+      "missing_start: expected a child's start function to be set, got none for child a");
 }
 
 TEST_CASE("a wrong spec is found before anything starts, also inside another") {
