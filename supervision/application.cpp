@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <future>
 #include <iostream>
 #include <thread>
 
@@ -109,14 +110,49 @@ bool wait_until_gone(pid process, std::chrono::milliseconds limit) {
   return true;
 }
 
+struct started_tree {
+  pid top;
+  int signal = 0;  // came meanwhile; 0: none
+};
+
+/// Starts the tree in a thread of its own, so that a signal is heard meanwhile. A tree that takes too
+/// long after that has no order to stop in, and ends with the program.
+started_tree start_tree(const application_options& options, supervisor_spec root) {
+  auto result = std::make_shared<std::promise<pid>>();
+  auto top = result->get_future();
+  std::thread([result, root = std::move(root)]() mutable {
+    try {
+      result->set_value(start_link(std::move(root)));
+    } catch (...) {
+      result->set_exception(std::current_exception());
+    }
+  }).detach();
+  auto signals = stop_signals();
+  timespec pause{0, 5'000'000};
+  int signal = 0;
+  auto deadline = std::chrono::steady_clock::time_point::max();
+  while (top.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+    if (auto caught = sigtimedwait(&signals, nullptr, &pause); caught > 0 && signal == 0) {
+      signal = caught;
+      deadline = std::chrono::steady_clock::now() + options.shutdown_timeout;
+    }
+    if (std::chrono::steady_clock::now() < deadline) continue;
+    logger::error("told to stop, but the tree is still starting",
+                  {{"limit_ms", options.shutdown_timeout.count()}});
+    logger::flush();
+    std::_Exit(failed);
+  }
+  return {top.get(), signal};
+}
+
 int run(const application_options& options, supervisor_spec root) {
   runtime runtime{
       {.schedulers = application_config().get_in<std::size_t>("node.schedulers", 0, 0, 1024),
        .shutdown_timeout = std::chrono::seconds(1)}};
   application_config().check_unknown();
-  auto top = start_link(std::move(root));
+  auto [top, early_signal] = start_tree(options, std::move(root));
   logger::info("started", {{"application", options.name}, {"node", node_name()}});
-  auto signal = wait_for_end(top);
+  auto signal = early_signal != 0 ? early_signal : wait_for_end(top);
   if (signal == 0) {
     logger::error("the supervision tree has ended", {{"application", options.name}});
     return failed;
