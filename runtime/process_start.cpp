@@ -1,0 +1,215 @@
+// Starting processes: in place, as the new process, on the starter's thread.
+#include "runtime/mailbox_thread.hpp"
+#include "runtime/names.hpp"
+#include "runtime/process_run.hpp"
+#include "runtime/receive.hpp"
+#include "runtime/scheduler.hpp"
+
+namespace roost::detail {
+
+namespace {
+
+start_outcome outcome_of(process& process, const init_outcome& init) {
+  using status = start_status;
+  if (init.status == init_status::ready) return {status::ready, process.self(), {}};
+  if (init.status == init_status::later) return {status::later, process.self(), {}};
+  if (init.status == init_status::ignore) return {status::ignored, pid{}, exit_reason::normal};
+  return {status::failed, pid{}, init.reason};
+}
+
+void attach_to_parent(process& process, pid parent, bool link) {
+  process.parent = parent;
+  if (!link) return;
+  process.more().links.insert(parent, 0);
+  if (current_process() != nullptr) current_process()->more().links.insert(process.self(), 0);
+}
+
+/// The starter's monitor, set before the process can run: no signal has to travel for it.
+void watch_child(process& child, const start_request& request) {
+  child.more().monitored_by.insert(request.monitor, request.watcher);
+  if (current_process() != nullptr) current_process()->more().monitors.insert(request.monitor, child.self());
+}
+
+/// A process that never came to life: nobody is linked to it and nobody hears of it.
+void abandon(process& process, const exit_reason& reason) {
+  if (current_process() != nullptr && current_process()->extra) current_process()->extra->links.erase(process.self());
+  if (process.extra) process.extra->links.erase(process.parent);
+  process.initializing = true;  // it never ran, so terminate() has nothing to end
+  process.by_signal = reason.is_orderly();
+  end_process(process, reason);
+}
+
+/// Gives up the claim of a process that has just started, or runs it for the mail that has come.
+void release(slot& slot) {
+  if (!try_idle(slot)) schedule(slot);
+}
+
+start_outcome start_here(std::unique_ptr<behavior> behavior, start_request request, pid parent) {
+  auto& slot = take_slot();
+  if (request.worker >= 0 || request.pinned)
+    slot.home.store(static_cast<std::uint16_t>(worker::current()->index()),
+                    std::memory_order_relaxed);
+  auto& process = *make_process(slot);
+  slot.tenant = &process;
+  process.does = std::move(behavior);
+  process.run_once = request.run_once;
+  process.policy = request.mailbox.policy;
+  process.started = worker::current()->now();
+  slot.limit.store(request.mailbox.limit, std::memory_order_relaxed);
+  slot.root.store(!parent && !request.owned, std::memory_order_relaxed);
+  if (!request.name.empty()) {
+    if (auto owner = names::add(request.name, process.self())) {
+      process.initializing = true;
+      process.by_signal = true;
+      end_process(process, exit_reason::normal);
+      return {start_status::already_started, owner, {}};
+    }
+    process.more().name = request.name;
+  }
+  attach_to_parent(process, parent, request.attach == attachment::link && current_process() != nullptr);
+  if (request.monitor) watch_child(process, request);
+  init_outcome init;
+  {
+    as_process scope{&process};
+    guarded(process, [&] { init = process.does->init(); });
+  }
+  if (process.ending && init.status != init_status::ignore)
+    init = {init_status::stop, *process.ending};
+  auto outcome = outcome_of(process, init);
+  using status = start_status;
+  if (outcome.status == status::ignored || outcome.status == status::failed) {
+    process.ending = nullptr;
+    abandon(process, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
+    return outcome;
+  }
+  if (outcome.status == status::later) {
+    process.initializing = true;
+    process.more().on_started = std::move(request.on_started);
+  }
+  if (request.first) {
+    append(process, request.first.release());
+    schedule(slot);
+  } else {
+    release(slot);
+  }
+  return outcome;
+}
+
+}  // namespace
+
+start_outcome start_process(std::unique_ptr<behavior> behavior, start_request request) {
+  if (request.monitor) request.watcher = self();
+  auto* here = worker::current();
+  auto target = request.worker;
+  if (here != nullptr && (target < 0 || static_cast<std::uint32_t>(target) == here->index()))
+    return start_here(std::move(behavior), std::move(request),
+                      current_process() != nullptr ? current_process()->self() : pid{});
+  if (here != nullptr)
+    throw std::logic_error("expected a pinned process to be started from its own worker");
+  // Outside the scheduler: a worker starts it, this thread waits. An init that answers later is
+  // waited for as well.
+  auto* all = scheduler::instance();
+  if (all == nullptr)
+    throw std::logic_error(
+        "expected a running roost::runtime, got none: write `roost::runtime runtime;` first");
+  struct waiting {
+    std::mutex mutex;
+    std::condition_variable done;
+    std::optional<start_outcome> outcome;
+    void finish(start_outcome result) {
+      std::lock_guard guard{mutex};
+      outcome = std::move(result);
+      done.notify_all();
+    }
+  };
+  auto state = std::make_shared<waiting>();
+  auto told = std::move(request.on_started);
+  request.on_started = [state, told](start_outcome outcome) {
+    if (told) told(outcome);
+    state->finish(std::move(outcome));
+  };
+  auto& starter = target >= 0 ? all->at(static_cast<std::size_t>(target)) : all->pick();
+  starter.post_function([state, behavior = std::move(behavior),
+                         request = std::move(request)]() mutable {
+    auto outcome = start_here(std::move(behavior), std::move(request), pid{});
+    if (outcome.status != start_status::later) state->finish(std::move(outcome));
+  });
+  std::unique_lock guard{state->mutex};
+  state->done.wait(guard, [&] { return state->outcome.has_value(); });
+  return *state->outcome;
+}
+
+void finish_init(init_outcome init) {
+  auto& process = *current_process();
+  if (!process.initializing) return;
+  auto on_started = process.extra ? std::move(process.extra->on_started) : nullptr;
+  auto outcome = outcome_of(process, init);
+  if (outcome.status == start_status::ready) {
+    process.initializing = false;
+  } else {
+    // The one who started it is told by on_started, not by the link. It has not run, so
+    // `initializing` stays on and terminate() is not called.
+    process.by_signal = init.reason.is_orderly();
+    process.ending = std::make_unique<exit_reason>(
+        init.status == init_status::ignore ? exit_reason::normal : init.reason);
+  }
+  if (on_started) on_started(std::move(outcome));
+}
+
+void receive_selectively() { current_process()->selective = true; }
+
+namespace {
+
+/// The message that gives a new process its first turn.
+message_ptr start_message() {
+  static constexpr message_type plain{
+      "start", [](detail::message* message) noexcept { delete message; }};
+  return message_ptr{new message(message_kind::start, &plain)};
+}
+
+}  // namespace
+
+pid spawn_plain(std::unique_ptr<behavior> behavior, attachment attach) {
+  start_request request;
+  request.attach = attach;
+  request.first = start_message();
+  return start_process(std::move(behavior), std::move(request)).process;
+}
+
+void take_exits_while_initializing() { current_process()->takes_exits_early = true; }
+
+timer exit_after(std::chrono::milliseconds delay, pid process, exit_reason reason) {
+  auto message = make_message<exit_signal>(message_kind::exit, std::move(reason), false);
+  message->from = self();
+  return timer(arm_timer(delay, process, std::move(message)));
+}
+
+void stop_root(pid process, exit_reason reason) {
+  auto message = make_message<exit_signal>(message_kind::exit, std::move(reason), false);
+  enqueue(process, std::move(message));  // from nobody, who is its parent
+}
+
+spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach) {
+  start_request request;
+  request.attach = attach;
+  request.run_once = true;
+  request.first = start_message();
+  if (attach == attachment::monitor) request.monitor = make_ref();
+  auto ref = request.monitor;
+  auto outcome = start_process(std::move(behavior), std::move(request));
+  if (outcome.status != start_status::ready) throw process_exit(outcome.reason);
+  return {outcome.process, ref};
+}
+
+void set_receive_timeout(std::chrono::milliseconds delay) {
+  auto& process = *current_process();
+  process.receive_timeout.cancel();
+  process.timeout_ref = {};
+  if (delay.count() < 0) return;
+  auto message = make_message<timeout>(message_kind::info);
+  message->ref = process.timeout_ref = make_ref();
+  message->flag = from_timeout;
+  process.receive_timeout = timer(arm_timer(delay, process.self(), std::move(message)));
+}
+
+}  // namespace roost::detail
