@@ -70,6 +70,35 @@ struct idler {
   int handle_call(greet) { return 1; }
 };
 
+struct watcher {
+  using messages = roost::messages<>;
+  std::shared_ptr<std::promise<int>> done;
+  int left = 1000;
+  static init_result<watcher> init(std::shared_ptr<std::promise<int>> done) {
+    for (int i = 0; i < 1000; ++i) spawn_monitor([] {});
+    return watcher{done};
+  }
+  void handle_info(const down& d) {
+    if (d.reason == exit_reason::normal && --left == 0) done->set_value(0);
+  }
+};
+
+struct timed {
+  using messages = roost::messages<>;
+  using infos = roost::messages<timer_fired<ping>>;
+  std::shared_ptr<std::promise<bool>> done;
+  reference expected = {};
+  static init_result<timed> init(std::shared_ptr<std::promise<bool>> done) {
+    auto started = start_timer(10ms, self(), ping{7});
+    auto left = started.handle.remaining();
+    CHECK((left && *left <= 11ms));
+    return timed{done, started.ref};
+  }
+  void handle_info(timer_fired<ping> fired) {
+    done->set_value(fired.ref == expected && fired.message.n == 7);
+  }
+};
+
 }  // namespace
 
 TEST_CASE_FIXTURE(node, "a spawned function runs in its own process and ends with normal") {
@@ -258,4 +287,43 @@ TEST_CASE_FIXTURE(node, "a hundred thousand processes come and go") {
   auto before = runtime::process_count();
   in_process([&] { for (int i = 0; i < 100'000; ++i) spawn([&] { ran.fetch_add(1); }); });
   CHECK(eventually([&] { return ran.load() == 100'000 && runtime::process_count() <= before + 1; }, 30s));
+}
+
+TEST_CASE_FIXTURE(node, "spawn_monitor watches from the beginning, however short the life is") {
+  auto done = std::make_shared<std::promise<int>>();
+  roost::start<watcher>(done);
+  CHECK(done->get_future().wait_for(10s) == std::future_status::ready);
+}
+
+TEST_CASE_FIXTURE(node, "a crash travels along links, and stops where exits are trapped") {
+  log_capture quiet;
+  recording seen;
+  call(seen.server, recorder::trap{}).get();
+  auto a = roost::start<idler>();
+  recording middle;
+  call(middle.server, recorder::watch_link{a.process()}).get();
+  call(seen.server, recorder::watch_link{middle.server.process()}).get();
+  cast(a, idler::fail{"boom"});
+  REQUIRE(eventually([&] { return seen.exits() == 1; }));
+  CHECK_FALSE(is_alive(middle.server.process()));
+  CHECK(seen.read([](auto& s) { return s.exits.front().reason.what() == "boom"; }));
+  CHECK(is_alive(seen.server.process()));
+}
+
+TEST_CASE_FIXTURE(node, "start_timer wraps its message with a reference; remaining tells the time") {
+  auto done = std::make_shared<std::promise<bool>>();
+  roost::start<timed>(done);
+  CHECK(done->get_future().get());
+  recording seen;
+  send_at(std::chrono::steady_clock::now() + 5ms, seen.server.process(), ping{1});
+  CHECK(eventually([&] { return seen.read([](auto& s) { return s.pings.size() == 1; }); }));
+}
+
+TEST_CASE_FIXTURE(node, "a name belongs to a node: {name, node} finds it here and nowhere else") {
+  auto owner = roost::start<idler>({.name = "here"});
+  CHECK(call(server<idler>{"here", node_name()}, idler::greet{}).get() == 1);
+  CHECK_THROWS_WITH_AS(call(server<idler>{"here", "elsewhere@nohost"}, idler::greet{}).get(),
+                       doctest::Contains("noproc"), process_exit);
+  in_process([] { hibernate(); });  // gives back memory, changes nothing
+  CHECK(is_alive(owner.process()));
 }
