@@ -30,7 +30,7 @@ namespace detail {
 pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,
                  std::string_view server) {
   start_request request;
-  request.name = std::move(options.name);
+  request.name = options.name;
   request.attach = attach;
   request.mailbox = options.mailbox;
   auto outcome = start_process(std::move(behavior), std::move(request));

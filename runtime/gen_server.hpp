@@ -210,32 +210,33 @@ class from {
     reply(detail::unit{});
   }
   pid caller() const noexcept { return caller_; }
+  reference ref() const noexcept { return ref_; }
 
  private:
   pid caller_;
   reference ref_;
 };
 
-/// A handle to a running server of type S: by pid, or by registered name.
+/// A handle to a running server of type S: by pid, by registered name, or by via(…).
 template <class S>
 class server {
  public:
   server() noexcept = default;
   explicit server(pid process) noexcept : process_(process) {}
-  explicit server(std::string_view name) : name_(name) {}
+  explicit server(process_name name) : name_(std::move(name)) {}
   /// {name, node}: the name on this node, or nobody when the node is another one that is not there.
   server(std::string_view name, std::string_view node) : name_(name), node_(node) {}
 
   /// The process behind the handle; nobody if the name is not registered.
   pid process() const noexcept {
     if (name_.empty()) return process_;
-    return node_.empty() ? whereis(name_) : detail::whereis_on(node_, name_);
+    return node_.empty() ? name_.process() : detail::whereis_on(node_, name_.text());
   }
   explicit operator bool() const noexcept { return static_cast<bool>(process()); }
 
  private:
   pid process_;
-  std::string name_;
+  process_name name_;
   std::string node_;
 };
 
@@ -688,7 +689,7 @@ void continue_with(M message) {
 // --- starting a server ---------------------------------------------------------------------------
 
 struct start_options {
-  std::string name = {};  // registered before init runs; taken → start_error::already_started
+  process_name name = {};  // registered before init runs; taken → start_error::already_started
   mailbox_options mailbox = {};  // a limit for the messages that wait; none by default
 };
 
@@ -706,9 +707,15 @@ class start_error : public std::runtime_error {
 
 namespace detail {
 
+/// What runs an S. Other kinds of servers (gen_statem, agent) say so by a specialization.
+template <class S, class... Args>
+struct behavior_of {
+  using type = server_behavior<S, std::tuple<Args...>>;
+};
+
 template <class S, class... Args>
 std::unique_ptr<behavior> make_server(Args... args) {
-  return std::make_unique<server_behavior<S, std::tuple<Args...>>>(std::move(args)...);
+  return std::make_unique<typename behavior_of<S, Args...>::type>(std::move(args)...);
 }
 
 pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,

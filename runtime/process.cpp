@@ -275,6 +275,10 @@ void set_node_name(std::string name) { this_node = std::move(name); }
 
 pid name_or_throw(std::string_view name) {
   if (auto process = whereis(name)) return process;
+  throw_nobody(name);
+}
+
+void throw_nobody(std::string_view name) {
   throw std::invalid_argument("expected " + std::string(name) +
                               " to be a registered name, got nobody (badarg)");
 }

@@ -280,6 +280,7 @@ void set_node_name(std::string name);  // before the first process
 void stop_self(exit_reason reason);
 
 pid name_or_throw(std::string_view name);
+[[noreturn]] void throw_nobody(std::string_view name);
 
 template <class F>
 class function_behavior final : public behavior {

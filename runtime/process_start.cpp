@@ -44,6 +44,30 @@ void release(slot& slot) {
   if (!try_idle(slot)) schedule(slot);
 }
 
+/// Answers the present owner of the name when it is taken. A table of names that throws makes the
+/// start fail: `ending` says why.
+pid take_name(process& process, const process_name& name) {
+  pid owner;
+  if (name.is_via()) {
+    as_process scope{&process};
+    auto via = name.via();
+    guarded(process, [&] { owner = via.service->register_name(via.key, process.self()); });
+  } else if (!name.empty()) {
+    owner = names::add(name.text(), process.self());
+    if (!owner) process.more().name = name.text();
+  }
+  return owner;
+}
+
+/// A name of this node goes away with the process; other tables want to be told.
+void give_back_name(process& process, const process_name& name) {
+  if (!name.is_via()) return;
+  as_process scope{&process};
+  auto via = name.via();
+  guarded(process, [&] { via.service->unregister_name(via.key, process.self()); });
+  process.ending = nullptr;
+}
+
 start_outcome start_here(std::unique_ptr<behavior> behavior, start_request request, pid parent) {
   auto& slot = take_slot();
   if (request.worker >= 0 || request.pinned)
@@ -57,21 +81,18 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   process.started = worker::current()->now();
   slot.limit.store(request.mailbox.limit, std::memory_order_relaxed);
   slot.root.store(!parent && !request.owned, std::memory_order_relaxed);
-  if (!request.name.empty()) {
-    if (auto owner = names::add(request.name, process.self())) {
-      process.initializing = true;
-      process.by_signal = true;
-      end_process(process, exit_reason::normal);
-      return {start_status::already_started, owner, {}};
-    }
-    process.more().name = request.name;
+  if (auto owner = take_name(process, request.name)) {
+    process.initializing = true;
+    process.by_signal = true;
+    end_process(process, exit_reason::normal);
+    return {start_status::already_started, owner, {}};
   }
   attach_to_parent(process, parent, request.attach == attachment::link && current_process() != nullptr);
   if (request.monitor) watch_child(process, request);
   init_outcome init;
   {
     as_process scope{&process};
-    guarded(process, [&] { init = process.does->init(); });
+    if (!process.ending) guarded(process, [&] { init = process.does->init(); });
   }
   if (process.ending && init.status != init_status::ignore)
     init = {init_status::stop, *process.ending};
@@ -79,6 +100,7 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   using status = start_status;
   if (outcome.status == status::ignored || outcome.status == status::failed) {
     process.ending = nullptr;
+    give_back_name(process, request.name);
     abandon(process, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
     return outcome;
   }

@@ -8,7 +8,7 @@
 // init that answers `later` leaves the process initializing: it takes no message until
 // `finish_init` is called from within it.
 #pragma once
-#include "runtime/process.hpp"
+#include "runtime/via.hpp"
 #include <functional>
 
 namespace roost {
@@ -38,7 +38,7 @@ struct start_outcome {
 };
 
 struct start_request {
-  std::string name = {};
+  process_name name = {};
   mailbox_options mailbox = {};
   attachment attach = attachment::none;
   /// Told once, on the new process's thread, when an init that answered `later` has finished.

@@ -18,8 +18,8 @@ std::string short_name(std::string_view type) {
   return std::string(qualifier == type.npos ? type : type.substr(qualifier + 2));
 }
 
-child_spec::start_function starter(
-    std::function<std::unique_ptr<behavior>()> make, std::string name, bool pinned) {
+child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
+                                   process_name name, bool pinned) {
   return [make = std::move(make), name = std::move(name),
           pinned](std::function<void(start_outcome)> on_started) {
     start_request request;

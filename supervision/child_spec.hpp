@@ -17,24 +17,10 @@
 // Source: OTP supervisor, "Child Specification"; Elixir Supervisor.
 #pragma once
 #include "runtime/gen_server.hpp"
+#include "runtime/shutdown_time.hpp"
 #include "supervision/restart_plan.hpp"
 
 namespace roost {
-
-/// How long a child may take to stop after it was told to `shutdown`, before it is killed.
-class shutdown_time {
- public:
-  constexpr shutdown_time(std::chrono::milliseconds limit) : limit_(limit) {}
-  constexpr shutdown_time(std::chrono::seconds limit) : limit_(limit) {}
-
-  constexpr bool is_brutal_kill() const { return limit_ == std::chrono::milliseconds(-2); }
-  constexpr bool is_infinity() const { return limit_ == std::chrono::milliseconds(-1); }
-  constexpr std::chrono::milliseconds limit() const { return limit_; }
-
- private:
-  std::chrono::milliseconds limit_;
-};
-inline constexpr shutdown_time brutal_kill{std::chrono::milliseconds(-2)};
 
 enum class child_type { worker, supervisor };
 
@@ -69,18 +55,16 @@ namespace detail {
 std::string short_name(std::string_view type);
 
 /// A pinned child stays on the worker that starts it.
-child_spec::start_function starter(
-    std::function<std::unique_ptr<behavior>()> make, std::string name, bool pinned = false);
+child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
+                                   process_name name, bool pinned = false);
 
 template <class S, class... Args>
 child_spec server_spec(start_options options, Args... args) {
-  static_assert(
-      (std::copy_constructible<Args> && ...),
-      "start arguments are copied, because a restart needs them again: make them "
-      "copyable, or pass a shared_ptr");
-  child_spec spec{
-      .id = options.name.empty() ? short_name(type_name<S>()) : options.name,
-      .start = starter([args...] { return make_server<S>(args...); }, options.name)};
+  static_assert((std::copy_constructible<Args> && ...),
+                "start arguments are copied, because a restart needs them again: make them "
+                "copyable, or pass a shared_ptr");
+  child_spec spec{.id = options.name.empty() ? short_name(type_name<S>()) : options.name.text(),
+                  .start = starter([args...] { return make_server<S>(args...); }, options.name)};
   if constexpr (requires { S::child_options; }) spec = with(std::move(spec), S::child_options);
   return spec;
 }
@@ -90,6 +74,12 @@ concept has_own_spec = requires(typename S::options options) {
   child_spec{S::child_spec(std::move(options))};
 };
 
+/// What lies below this layer cannot name a child_spec: it says how its process is made.
+template <class S>
+concept makes_its_process = requires(typename S::options options) {
+  std::unique_ptr<behavior>{S::make_process(std::move(options))};
+};
+
 }  // namespace detail
 
 template <class S>
@@ -97,13 +87,22 @@ requires detail::has_own_spec<S> child_spec child(typename S::options options) {
   return S::child_spec(std::move(options));
 }
 
+template <class S>
+  requires detail::makes_its_process<S>
+child_spec child(typename S::options options) {
+  return {.id = options.name,
+          .start = detail::starter([options] { return S::make_process(options); }, options.name)};
+}
+
 template <class S, class... Args>
-requires(!detail::has_own_spec<S>) child_spec child(start_options options, Args... args) {
+  requires(!detail::has_own_spec<S> && !detail::makes_its_process<S>)
+child_spec child(start_options options, Args... args) {
   return detail::server_spec<S>(std::move(options), std::move(args)...);
 }
 
 template <class S, class... Args>
-requires(!detail::has_own_spec<S>) child_spec child(Args... args) {
+  requires(!detail::has_own_spec<S> && !detail::makes_its_process<S>)
+child_spec child(Args... args) {
   return detail::server_spec<S>(start_options{}, std::move(args)...);
 }
 
