@@ -155,7 +155,7 @@ void crash_unexpected(const message& message, std::string_view server) {
 
 bool is_parent_exit(const exited& exit) noexcept {
   auto* me = current_process();
-  return me != nullptr && me->parent == exit.from;
+  return me != nullptr && me->ends_with_parent && me->parent == exit.from;
 }
 
 }  // namespace detail

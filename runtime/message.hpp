@@ -35,6 +35,7 @@ enum class message_kind : std::uint8_t {
   first_signal,
   link = first_signal,
   unlink,
+  unlinked,      // the other end knows of our unlink
   monitor,
   demonitor,
   exit,

@@ -111,12 +111,17 @@ void send_exit(pid to, const exit_reason& reason, bool linked) {
 void link(pid other) {
   auto& me = this_process("link");
   if (other == me.self()) return;
-  if (me.more().links.insert(other, 0)) detail::signal(other, message_kind::link, {});
+  if (!me.more().links.insert(other, 0)) return;
+  me.extra->unlinking.erase(other);
+  detail::signal(other, message_kind::link, {});
 }
 
 void unlink(pid other) {
   auto& me = this_process("unlink");
-  if (me.extra && me.extra->links.erase(other)) detail::signal(other, message_kind::unlink, {});
+  if (!me.extra || !me.extra->links.erase(other)) return;
+  auto ref = make_ref();
+  me.extra->unlinking.insert(other, ref);
+  detail::signal(other, message_kind::unlink, ref);
 }
 
 reference monitor(pid other) {
@@ -171,6 +176,7 @@ void hibernate() {
   if (!me.extra) return;
   auto& extra = *me.extra;
   extra.links.shrink();
+  extra.unlinking.shrink();
   extra.monitors.shrink();
   extra.monitored_by.shrink();
   extra.requests.shrink();
@@ -221,12 +227,21 @@ void enqueue(pid to, message_ptr message) {
   answer_for_the_dead(to, std::move(message), exit_reason::noconnection);
 }
 
-void signal(pid to, message_kind kind, reference ref) {
+namespace {
+
+message_ptr make_signal(message_kind kind, reference ref) {
   static constexpr message_type plain{
       "signal", [](detail::message* message) noexcept { delete message; }};
   message_ptr message{new detail::message(kind, &plain)};
-  message->from = self();
   message->ref = ref;
+  return message;
+}
+
+}  // namespace
+
+void signal(pid to, message_kind kind, reference ref) {
+  auto message = make_signal(kind, ref);
+  message->from = self();
   enqueue(to, std::move(message));
 }
 
@@ -256,6 +271,11 @@ void answer_for_the_dead(pid gone, message_ptr message, const exit_reason& reaso
       auto signal = make_message<exit_signal>(message_kind::exit, reason, true);
       signal->from = gone;
       return enqueue(message->from, std::move(signal));
+    }
+    case message_kind::unlink: {
+      auto notice = make_signal(message_kind::unlinked, message->ref);
+      notice->from = gone;
+      return enqueue(message->from, std::move(notice));
     }
     case message_kind::monitor: {
       auto notice = make_message<down>(message_kind::down, message->ref, gone, reason);

@@ -109,12 +109,32 @@ void answer_question(process& process, const message& question, message_ptr repl
   enqueue(question.from, std::move(reply));
 }
 
+/// A link that crosses our unlink on its way: the other takes it back when it hears of that, so a link
+/// has both its ends or none. Source: the link protocol of OTP 23.
+void on_link(process& process, pid other) {
+  if (!process.more().unlinking.contains(other)) process.extra->links.insert(other, 0);
+}
+
+void on_unlinked(process& process, const message& message) {
+  if (!process.extra) return;
+  auto* last = process.extra->unlinking.find(message.from);
+  if (last != nullptr && *last == message.ref) process.extra->unlinking.erase(message.from);
+}
+
 void on_signal(process& process, message_ptr message) {
+  // Signals act in the order of sending: whoever comes after the one that ends us finds nobody.
+  bool too_late = process.ending && (message->kind == message_kind::link ||
+                                     message->kind == message_kind::monitor ||
+                                     message->kind == message_kind::exit);
+  if (too_late)
+    return answer_for_the_dead(process.self(), std::move(message), exit_reason::noproc);
   switch (message->kind) {
-    case message_kind::link: process.more().links.insert(message->from, 0); break;
+    case message_kind::link: on_link(process, message->from); break;
     case message_kind::unlink:
       if (process.extra) process.extra->links.erase(message->from);
+      signal(message->from, message_kind::unlinked, message->ref);
       break;
+    case message_kind::unlinked: on_unlinked(process, *message); break;
     case message_kind::monitor:
       process.more().monitored_by.insert(message->ref, message->from);
       break;
@@ -347,6 +367,9 @@ void drop_mail(process& process, message* list, const exit_reason& reason) {
     message_ptr message{std::exchange(list, list->next)};
     pid to{message->to, 0};
     auto mine = to == process.self();
+    // A name that was given to us while we ended: it goes with us.
+    if (auto* job = mine && message->kind == message_kind::inspect ? value_of<task>(*message) : nullptr)
+      job->run();
     // Callers were promised to hear how their server ended; a late link or monitor finds nobody.
     auto why = mine && message->kind == message_kind::call ? reason : exit_reason::noproc;
     answer_for_the_dead(to, std::move(message), why);
@@ -424,12 +447,13 @@ void end_process(process& process, const exit_reason& reason) noexcept {
     if (process.ending) why = *process.ending;
   }
   if (!process.by_signal && !why.is_orderly()) report_crash(process, why, last);
+  // What the state's destructor sends comes before the DOWN of whoever finds nobody here.
+  guarded(process, [&] { process.does.reset(); });
   process.home->id.store(0, std::memory_order_release);
   process.receive_timeout.cancel();
   auto on_started = process.initializing && process.extra ? std::move(process.extra->on_started)
                                                           : nullptr;
   if (on_started) on_started({start_status::failed, process.self(), why});
-  guarded(process, [&] { process.does.reset(); });
   drop_mail(process, std::exchange(process.oldest, nullptr), why);
   drop_mail(process, close(*process.home), why);
   tell_the_bereaved(process, why);

@@ -145,6 +145,7 @@ struct open_request {
 struct process_extra {
   std::string name;
   compact_map<pid, char> links;
+  compact_map<pid, reference> unlinking;      // taken back, and the other does not know yet
   compact_map<reference, pid> monitors;       // mine
   compact_map<reference, pid> monitored_by;   // of me
   compact_map<reference, open_request> requests;  // my unanswered calls
@@ -182,6 +183,7 @@ struct process {
   reference answering;            // the call that is being handled, until it is answered
   std::uint64_t started = 0;      // ms of the scheduler's clock
   bool trap_exit = false;
+  bool ends_with_parent = false;  // the parent's exit cannot be trapped: linked to it from the start
   bool initializing = false;      // init has returned `later`
   bool takes_exits_early = false; // … but sees trapped exits
   bool suspended = false;

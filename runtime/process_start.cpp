@@ -19,6 +19,7 @@ start_outcome outcome_of(process& process, const init_outcome& init) {
 
 void attach_to_parent(process& process, pid parent, bool link) {
   process.parent = parent;
+  process.ends_with_parent = link || !parent;
   if (!link) return;
   process.more().links.insert(parent, 0);
   if (current_process() != nullptr) current_process()->more().links.insert(process.self(), 0);

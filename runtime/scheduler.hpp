@@ -107,10 +107,13 @@ class worker {
   std::uint64_t now() const noexcept { return now_; }
 
   /// What the watch sees: the process that runs, the message that it handles, and how many there were.
-  void running(slot* slot) noexcept { running_.store(slot, std::memory_order_relaxed); }
+  void running(slot* slot) noexcept {
+    running_.store(slot, std::memory_order_relaxed);
+    progressed();  // many that end by a signal and handle nothing are no single one that holds us
+  }
   void handling(const message_type* type) noexcept {
     handling_.store(type, std::memory_order_relaxed);
-    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    progressed();
   }
 
   std::uint32_t load() const noexcept { return watched_.load(std::memory_order_relaxed); }
@@ -120,6 +123,9 @@ class worker {
   friend class scheduler;
   friend class schedule_watch;
 
+  void progressed() noexcept {
+    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
   bool turn();
   bool has_work() const noexcept;
   slot* pop_normal() noexcept;
