@@ -102,6 +102,7 @@ class agent_behavior final : public behavior {
  public:
   explicit agent_behavior(Args... args) : args_(std::in_place, std::move(args)...) {}
   std::string_view initial_call() const noexcept override { return "roost::agent"; }
+  std::string state_text() const override { return value_ ? to_text(*value_) : std::string(); }
 
   init_outcome init() override {
     std::apply([this](auto&... args) { begin(std::move(args)...); }, *args_);

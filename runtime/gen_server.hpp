@@ -508,8 +508,9 @@ class server_core : public behavior {
       if (state_) state_->hibernate();
   }
 
-  S& state() noexcept { return *state_; }
-  void set_state(S state) { state_.emplace(std::move(state)); }
+  void* state_place(std::string_view type) noexcept override {
+    return type == type_name<S>() ? &state_ : nullptr;
+  }
 
   void terminate(const exit_reason& reason) override {
     if constexpr (requires(S& s) { s.terminate(reason); })

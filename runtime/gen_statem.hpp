@@ -42,6 +42,7 @@
 //   void   handle_enter(where, state before)   when the state is entered; may return enter_result<S>
 //   static statem_init<S> init(args…)          {state, data, actions…}, ignore() or stop(reason)
 //   void   terminate(const exit_reason&[, state])
+//   std::string format_status() const          what shells and crash reports show of the data
 //
 // A handler returns nothing, next_state(s, actions…), keep_state(actions…), repeat_state(actions…), one
 // action (with keep_state), or stop(reason). The actions are at the end of this file.
@@ -683,6 +684,25 @@ class statem_core : public statem_engine {
   static_assert(check_statem<S>());
 
   std::string_view initial_call() const noexcept override { return type_name<S>(); }
+
+  void* state_place(std::string_view type) noexcept override {
+    return type == type_name<S>() ? &data_ : nullptr;
+  }
+
+  /// "open code_lock{code: 42}"
+  std::string state_text() const override {
+    if (!data_) return {};
+    auto text = std::string(state_name()) + " ";
+    if constexpr (requires(const S& s) { { s.format_status() } -> std::convertible_to<std::string>; })
+      return text + std::string(data_->format_status());
+    else
+      return text + to_text(*data_);
+  }
+
+  void hibernate() override {
+    if constexpr (requires(S& s) { s.hibernate(); })
+      if (data_) data_->hibernate();
+  }
 
   void terminate(const exit_reason& reason) override {
     if (!data_) return;

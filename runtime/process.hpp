@@ -264,6 +264,8 @@ class behavior {
   virtual void handle(message& message) = 0;
   virtual void terminate(const exit_reason&) {}
   virtual std::string_view initial_call() const noexcept = 0;
+  /// Where the state is, as std::optional<S>*, if it is of the type with this name.
+  virtual void* state_place(std::string_view) noexcept { return nullptr; }
   /// The state as text, for sys::get_status and crash reports.
   virtual std::string state_text() const { return {}; }
   /// For a process that receives selectively: whether it takes this message now.

@@ -64,10 +64,10 @@ message_ptr make_sys_request(std::function<message_ptr(behavior&)> run);
 [[noreturn]] void throw_other_server(std::string_view wanted, std::string_view found);
 
 template <class S>
-server_core<S>& core_of(behavior& behavior) {
-  if (behavior.initial_call() != type_name<S>())
-    throw_other_server(type_name<S>(), behavior.initial_call());
-  return static_cast<server_core<S>&>(behavior);
+std::optional<S>& state_of(behavior& behavior) {
+  auto* place = static_cast<std::optional<S>*>(behavior.state_place(type_name<S>()));
+  if (place == nullptr) throw_other_server(type_name<S>(), behavior.initial_call());
+  return *place;
 }
 
 }  // namespace detail
@@ -80,7 +80,7 @@ pending<S> get_state(const server<S>& of) {
   return pending<S>(detail::request{
       of.process(), detail::make_sys_request([](detail::behavior& behavior) -> detail::message_ptr {
         return detail::make_message<S>(detail::message_kind::reply,
-                                       detail::core_of<S>(behavior).state());
+                                       *detail::state_of<S>(behavior));
       }),
       call_timeout, "sys::get_state"});
 }
@@ -91,9 +91,9 @@ pending<S> replace_state(const server<S>& of, F change) {
   return pending<S>(detail::request{
       of.process(),
       detail::make_sys_request([change](detail::behavior& behavior) -> detail::message_ptr {
-        auto& core = detail::core_of<S>(behavior);
-        core.set_state(change(core.state()));
-        return detail::make_message<S>(detail::message_kind::reply, core.state());
+        auto& state = detail::state_of<S>(behavior);
+        state.emplace(change(*state));
+        return detail::make_message<S>(detail::message_kind::reply, *state);
       }),
       call_timeout, "sys::replace_state"});
 }
@@ -108,7 +108,7 @@ pending<void> change_code(const server<S>& of, std::string old_version) {
       of.process(),
       detail::make_sys_request(
           [old = std::move(old_version)](detail::behavior& behavior) -> detail::message_ptr {
-            detail::core_of<S>(behavior).state().code_change(old);
+            detail::state_of<S>(behavior)->code_change(old);
             return detail::make_message<detail::unit>(detail::message_kind::reply);
           }),
       call_timeout, "sys::change_code"});

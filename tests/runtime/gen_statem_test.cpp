@@ -1,4 +1,5 @@
 #include "runtime/gen_statem.hpp"
+#include "runtime/sys.hpp"
 #include "tests/support.hpp"
 
 using namespace roost;
@@ -216,6 +217,23 @@ TEST_CASE_FIXTURE(node, "what is postponed waits for the next state, in its orde
   cast(r, recorder::note{"e"});
   CHECK(written(r) == log_lines{"first d", "second from first", "second a", "second b", "second c",
                                 "second e"});
+}
+
+TEST_CASE_FIXTURE(node, "many events are tried again in turns, and new ones stay behind them") {
+  auto r = roost::start<recorder>();
+  act(r, [r](recorder&) -> recorder::result {
+    for (int i = 0; i < 1000; ++i)
+      cast(r, recorder::postponed_in_first{std::to_string(i)});
+    cast(r, recorder::go{state::second});
+    cast(r, recorder::note{"last"});
+    cast(r, recorder::go{state::third});
+    return keep_state();
+  });
+  CHECK(eventually([&] { return written(r).size() == 1003; }));
+  auto lines = written(r);
+  for (int i = 0; i < 1000; ++i)
+    CHECK(lines.at(static_cast<std::size_t>(i) + 1) == "second " + std::to_string(i));
+  CHECK(lines.at(1001) == "second last");
 }
 
 TEST_CASE_FIXTURE(node, "a call that is postponed is answered in a later state") {
@@ -489,6 +507,21 @@ TEST_CASE_FIXTURE(node, "a machine that feeds itself leaves its worker to others
   }
 }
 
+TEST_CASE_FIXTURE(node, "an operator sees the state and the data of a machine, and changes the data") {
+  auto lock = roost::start<code_lock>(std::string("42"), std::chrono::milliseconds(1h));
+  cast(lock, code_lock::button{4});
+  CHECK(sys::get_state(lock).get().entered == "4");
+  CHECK(sys::get_state_text(lock.process()).get().find("locked code_lock{code: ") == 0);
+  sys::replace_state(lock, [](code_lock data) {
+    data.code = "43";
+    return data;
+  }).get();
+  cast(lock, code_lock::button{3});
+  CHECK(call(lock, code_lock::is_open{}).get());
+  CHECK_THROWS_WITH_AS(sys::get_state(server<vault>{lock.process()}).get(),
+                       doctest::Contains("expected a server of type"), process_exit);
+}
+
 TEST_CASE_FIXTURE(node, "a machine ends with its parent") {
   log_capture quiet;
   auto words = std::make_shared<std::promise<std::string>>();
@@ -501,4 +534,5 @@ TEST_CASE_FIXTURE(node, "a machine ends with its parent") {
     call(r, recorder::lines{}).then([](auto) { exit("no longer needed"); });
   });
   CHECK(words->get_future().get() == "first, no longer needed");
+  CHECK(eventually([&] { return quiet.count("crash_report") == 2; }));
 }
