@@ -39,6 +39,34 @@ struct stillborn {
   static init_result<stillborn> init() { return stop("not today"); }
 };
 
+/// Has two names and is busy. What waits in its mailbox is destroyed when it has died and nobody has
+/// been told yet.
+struct dying {
+  struct be_busy {
+    std::shared_future<void> until;
+  };
+  struct last_breath {
+    std::shared_ptr<void> then;
+  };
+  using messages = roost::messages<be_busy, last_breath>;
+
+  static init_result<dying> init(std::string key) {
+    CHECK(registry("rooms").register_name(key));
+    CHECK(registry("topics").register_name(key));
+    return dying{};
+  }
+  void handle_cast(const be_busy& b) { b.until.wait(); }
+  void handle_cast(last_breath) {}
+};
+
+struct eager {
+  using messages = roost::messages<>;
+  static init_result<eager> init(std::atomic<bool>* ran) {
+    *ran = true;
+    return eager{};
+  }
+};
+
 /// Writes down what a registry tells it.
 struct listener {
   struct heard { using reply = std::vector<std::string>; };
@@ -85,6 +113,32 @@ TEST_CASE_FIXTURE(two_registries, "a unique key has one owner; who comes second 
   CHECK(rooms.keys_of(first.process()) == std::vector<std::string>{"lobby"});
   CHECK(rooms.count() == 1);
   CHECK_FALSE(rooms.whereis_name("cellar"));
+}
+
+TEST_CASE_FIXTURE(two_registries, "a dead owner is not seen, even before its entries are removed") {
+  auto next = roost::start<puppet>();
+  std::promise<void> is_killed;
+  std::promise<void> has_died;
+  std::promise<void> proceed;
+  auto owner = roost::start<dying>(std::string("lobby"));
+  cast(owner, dying::be_busy{is_killed.get_future().share()});
+  cast(owner, dying::last_breath{std::shared_ptr<void>(
+                  nullptr, [&, until = proceed.get_future().share()](void*) {
+                    has_died.set_value();
+                    until.wait();
+                  })});
+  CHECK(rooms.whereis_name("lobby") == owner.process());
+  exit(owner.process(), exit_reason::kill);
+  is_killed.set_value();
+  has_died.get_future().wait();
+  CHECK_FALSE(rooms.whereis_name("lobby"));
+  CHECK(rooms.lookup("lobby").empty());
+  CHECK(topics.lookup("lobby").empty());
+  CHECK(topics.count() == 1);
+  let(next, [&] { CHECK(rooms.register_name("lobby")); });
+  proceed.set_value();
+  CHECK(eventually([&] { return topics.count() == 0; }));
+  CHECK(rooms.whereis_name("lobby") == next.process());  // its own entry has not been removed
 }
 
 TEST_CASE_FIXTURE(two_registries, "a key is free as soon as its owner has ended") {
@@ -274,6 +328,9 @@ TEST_CASE_FIXTURE(two_registries, "who does not start leaves no name behind") {
   CHECK(rooms.count() == 0);
   CHECK_THROWS_WITH_AS(roost::start<counter>({.name = via("nowhere", "lobby")}, 0),
                        doctest::Contains("registry named \"nowhere\""), start_error);
+  std::atomic<bool> ran{false};
+  CHECK_THROWS_AS(roost::start<eager>({.name = via("nowhere", "lobby")}, &ran), start_error);
+  CHECK_FALSE(ran);
   CHECK_THROWS_WITH_AS(roost::start<counter>({.name = via("topics", "lobby")}, 0),
                        doctest::Contains("duplicate keys"), start_error);
 }

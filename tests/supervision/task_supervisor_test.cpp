@@ -1,5 +1,6 @@
 #include "supervision/task_supervisor.hpp"
 #include "runtime/blocking.hpp"
+#include "runtime/gen_statem.hpp"
 #include "runtime/registry.hpp"
 #include "supervision/supervisor.hpp"
 #include "tests/support.hpp"
@@ -37,6 +38,26 @@ struct counter {
   int value = 0;
   int handle_call(bump) { return ++value; }
   void handle_cast(crash) { throw std::logic_error("told to"); }
+};
+
+/// A machine of two states.
+struct lamp {
+  enum class state { off, on };
+  struct press { using reply = bool; };
+  using messages = roost::messages<press>;
+  event_result<lamp> handle_event(state now, press, from<bool> client) {
+    return next_state(now == state::on ? state::off : state::on,
+                      reply(client, now == state::off));
+  }
+};
+
+/// A function that takes its time to go away.
+struct lingering {
+  std::shared_ptr<void> end = {};
+  int operator()(int n) {
+    end = std::shared_ptr<void>(nullptr, [](void*) { std::this_thread::sleep_for(2ms); });
+    return n;
+  }
 };
 
 bool ends(pid process) {
@@ -157,6 +178,33 @@ TEST_CASE_FIXTURE(supervised, "a task that is shut down ends alone") {
   CHECK(is_alive(supervisor));
 }
 
+TEST_CASE_FIXTURE(supervised, "a task that does not listen is killed after the time that it is given") {
+  log_capture quiet;
+  auto caller = roost::start<puppet>();
+  std::promise<std::string> words;
+  std::atomic<bool> deaf{false};
+  auto stubborn = [&, ask = endless()] {
+    trap_exit(true);  // the caller is not its parent, so its `shutdown` is only a message
+    deaf = true;
+    return ask();
+  };
+  std::optional<task<int>> mine;
+  cast(caller, puppet::act{[&] { mine = tasks.async_nolink(stubborn); }});
+  REQUIRE(eventually([&] { return deaf.load(); }));
+  cast(caller, puppet::act{[&] {
+         shutdown(*mine, 10ms).then([&](auto result) { words.set_value(in_words(result)); });
+       }});
+  CHECK(words.get_future().get() == "exit killed");
+  CHECK(eventually([&] { return quiet.saw("supervisor_report", "killed"); }));
+}
+
+TEST_CASE_FIXTURE(supervised, "a task that has answered makes room, even while it still ends") {
+  auto results =
+      tasks.async_stream_nolink(std::vector<int>(50, 1), lingering{}, {.max_concurrency = 4})
+          .get();
+  CHECK(results.size() == 50);
+}
+
 TEST_CASE_FIXTURE(supervised, "a stream without links reports crashes and late tasks in their places") {
   log_capture quiet;
   auto work = [](int n) {
@@ -229,7 +277,10 @@ TEST_CASE_FIXTURE(node, "servers in a tree are found in a registry, also after a
           roost::child<registry>({.name = "rooms", .keys = registry::unique}),
           with(roost::child<counter>({.name = via("rooms", "lobby")}, 10), {.id = "lobby"}),
           with(roost::child<counter>({.name = via("rooms", "hall")}, 20), {.id = "hall"}),
+          roost::child<lamp>({.name = via("rooms", "lamp")}),
       }});
+  CHECK(call(server<lamp>{via("rooms", "lamp")}, lamp::press{}).get());
+  CHECK_FALSE(call(server<lamp>{via("rooms", "lamp")}, lamp::press{}).get());
   registry rooms{"rooms"};
   server<counter> lobby{via("rooms", "lobby")};
   CHECK(call(lobby, counter::bump{}).get() == 11);
