@@ -36,12 +36,17 @@ foreach(case IN LISTS cases)
   set(name "${folder}/${stem}: ${title}")
   add_test("${name}" ${program} "--source-file=*${file}" "--test-case=${filter}")
   set(limit ${timeout})
-  if(suite MATCHES "^(slow|long|browser)$")
+  if("${suite};${labels}" MATCHES "(^|;)(slow|long|browser)(;|$)")
     set(limit ${slow_timeout})
+  endif()
+  set(serial FALSE)
+  if("alone" IN_LIST labels)
+    set(serial TRUE)  # it measures, and others would disturb it
   endif()
   set_tests_properties("${name}" PROPERTIES
     LABELS "${labels};${suite}"
     TIMEOUT ${limit}
+    RUN_SERIAL ${serial}
     ENVIRONMENT "ROOST_BIN_DIR=${bin_dir}"
     WORKING_DIRECTORY ${source_dir})
 endforeach()

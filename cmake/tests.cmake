@@ -1,7 +1,8 @@
 # The functions that declare tests, checks, expected compile errors and fuzzers.
 #
 # Labels: `unit` runs under the sanitizers too, `build` checks the build itself, `slow` and `browser`
-# are left out by `script/test --quick`, `long` runs with `script/test --long` only.
+# are left out by `script/test --quick`, `long` runs with `script/test --long` only, `alone` runs while
+# no other test does.
 #
 # Tests run in the root of the repository and find the executables in $ROOST_BIN_DIR.
 if(NOT ROOST_TESTS)

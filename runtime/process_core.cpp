@@ -5,6 +5,7 @@
 #include "runtime/process_run.hpp"
 #include "runtime/scheduler.hpp"
 #include "runtime/system_watch.hpp"
+#include "runtime/telemetry.hpp"
 
 namespace roost::detail {
 namespace {
@@ -208,8 +209,12 @@ void append_checked(process& process, message_ptr message) {
 void report_dropped(process& process) {
   auto count = process.home->dropped.exchange(0, std::memory_order_relaxed);
   if (count == 0) return;
-  logger::warning("mailbox full, messages dropped",
-                  {{"process", to_string(process.self())}, {"count", count}});
+  process.more().messages_dropped += count;
+  auto who = to_string(process.self());
+  logger::warning("mailbox full, messages dropped", {{"process", who}, {"count", count}});
+  static const telemetry::event dropped{"roost.mailbox.dropped"};
+  telemetry::execute(dropped, {{"count", count}},
+                     {{"process", who}, {"name", process.extra->name}});
 }
 
 /// Sorts the intake: signals act now, the rest joins the queue.

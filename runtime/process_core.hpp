@@ -157,6 +157,7 @@ struct process_extra {
   std::vector<pid> ancestors;
   pid tracer;
   std::uint64_t messages_out = 0;
+  std::uint64_t messages_dropped = 0;  // by the limit of the mailbox
 };
 
 struct process {

@@ -41,6 +41,7 @@ process_details details_of(process& process) {
   auto& extra = *process.extra;
   info.registered_name = extra.name;
   info.label = extra.label;
+  info.messages_dropped = extra.messages_dropped;
   info.ancestors = extra.ancestors;
   extra.links.for_each([&](pid other, char) { info.links.push_back(other); });
   extra.monitors.for_each([&](reference, pid other) { info.monitors.push_back(other); });

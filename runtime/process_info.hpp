@@ -38,6 +38,7 @@ struct process_details {
   std::string current_handler;  // the type of the message being handled; empty between two
   process_status status = process_status::waiting;
   std::size_t message_queue_len = 0;
+  std::uint64_t messages_dropped = 0;  // by the limit of its mailbox
   std::uint64_t reductions = 0;  // messages and events handled
   std::size_t memory = 0;        // bytes of the process and its queue, without what its state owns
   bool trap_exit = false;
