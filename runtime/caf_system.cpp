@@ -1,13 +1,40 @@
 #include "runtime/caf_system.hpp"
+#include "runtime/process_actor.hpp"
 #include "runtime/scheduler.hpp"
+#include "runtime/tsan.hpp"
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/make_actor.hpp>
-#include <caf/monitorable_actor.hpp>
 #include <caf/policy/unprofiled.hpp>
 #include <caf/resumable.hpp>
 #include <caf/scheduler/coordinator.hpp>
-#include <caf/sec.hpp>
+#include <optional>
+#include <thread>
+
+#if defined(__SANITIZE_THREAD__)
+// CAF's reference counts as they are in its library, where the sanitizer does not see them.
+namespace caf {
+
+void intrusive_ptr_release(actor_control_block* block) {
+  if (block->strong_refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  block->data_dtor(block->get());
+  intrusive_ptr_release_weak(block);
+}
+
+void intrusive_ptr_release_weak(actor_control_block* block) {
+  if (block->weak_refs == 1 || block->weak_refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    block->block_dtor(block);
+}
+
+void ref_counted::deref() const noexcept {
+  if (unique())
+    request_deletion(false);
+  else if (rc_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    request_deletion(true);
+}
+
+}  // namespace caf
+#endif
 
 namespace roost::detail {
 namespace {
@@ -45,12 +72,25 @@ struct worker_policy : caf::policy::unprofiled {
   }
   template <class Worker>
   caf::resumable* dequeue(Worker* self) {
-    return static_cast<caf::resumable*>(scheduler::instance()->at(self->id()).next_foreign_job());
+    as_caf_.reset();
+    auto* job = scheduler::instance()->at(self->id()).next_foreign_job();
+    as_caf_.emplace();  // until it asks for the next one
+    return static_cast<caf::resumable*>(job);
+  }
+  template <class Worker>
+  void before_shutdown(Worker*) {
+    as_caf_.reset();
   }
   template <class Worker, class F>
-  void foreach_resumable(Worker*, F) {}
+  void foreach_resumable(Worker* self, F f) {
+    auto& worker = scheduler::instance()->at(self->id());
+    while (auto* job = worker.left_over_foreign_job()) f(static_cast<caf::resumable*>(job));
+  }
   template <class Coordinator, class F>
   void foreach_central_resumable(Coordinator*, F) {}
+
+ private:
+  std::optional<unseen> as_caf_;
 };
 
 class coordinator final : public caf::scheduler::coordinator<worker_policy> {
@@ -78,43 +118,11 @@ struct config : caf::actor_system_config {
   }
 };
 
-// --- the actor -----------------------------------------------------------------------------------
-
-/// A roost process as CAF sees it: an actor that can be sent to, monitored and linked. Nothing on the
-/// path of a roost message touches this part.
-class process_actor final : public caf::monitorable_actor, public process {
- public:
-  process_actor(caf::actor_config& config, slot& slot)
-      : caf::monitorable_actor(config), process(slot) {}
-
-  using caf::abstract_actor::enqueue;
-
-  void enqueue(caf::mailbox_element_ptr element, caf::execution_unit*) override;
-  const char* name() const override { return "roost.process"; }
-
-  void end(const exit_reason& reason) {
-    auto code = reason.is_orderly() ? caf::error{}
-                                    : caf::make_error(caf::sec::runtime_error, reason.to_string());
-    if (reason.kind() == exit_reason::code::shutdown) code = caf::exit_reason::user_shutdown;
-    cleanup(std::move(code), nullptr);
-  }
-};
-
 }  // namespace
 
-/// A message of a CAF actor on its way through our mailbox.
-struct foreign_mail {
-  caf::mailbox_element_ptr element;
-};
+caf::actor_system* running_caf_system() noexcept { return the_system; }
 
-namespace {
-
-void process_actor::enqueue(caf::mailbox_element_ptr element, caf::execution_unit*) {
-  auto message = make_message<foreign_mail>(message_kind::foreign, std::move(element));
-  deliver(process::id, std::move(message));
-}
-
-}  // namespace
+// --- the objects of processes --------------------------------------------------------------------
 
 std::size_t process_size() noexcept { return sizeof(caf::actor_storage<process_actor>); }
 
@@ -126,11 +134,16 @@ process* make_process(slot& slot) {
                                                                        the_system, config, slot);
   auto* actor = static_cast<process_actor*>(handle->get());
   (void)handle.release();  // the process table's reference, given back by destroy_process
+  slot.actor.store(actor, std::memory_order_release);
   return actor;
 }
 
 void destroy_process(process* process, const exit_reason& reason) noexcept {
   auto* actor = static_cast<process_actor*>(process);
+  auto& home = *process->home;
+  home.actor.store(nullptr, std::memory_order_relaxed);
+  // to_caf on another thread may have seen us alive, and be about to take its reference.
+  while (home.visitors.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   actor->end(reason);
   caf::intrusive_ptr_release(actor->ctrl());
 }
@@ -147,6 +160,9 @@ struct caf_system::state {
 };
 
 caf_system::caf_system(std::size_t workers) : state_(std::make_unique<state>(workers)) {}
-caf_system::~caf_system() = default;
+caf_system::~caf_system() {
+  unseen as_caf;
+  state_.reset();
+}
 
 }  // namespace roost::detail

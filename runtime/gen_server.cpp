@@ -82,6 +82,10 @@ message_ptr wait_for_answer(request request) {
     throw std::logic_error(
         "expected .get() to be called outside processes, got a process, where it would stall "
         "others: use .then(…)");
+  if (worker::current() != nullptr)
+    throw std::logic_error(
+        "expected .get() to be called outside workers, got a CAF actor, which would stall others: "
+        "use request(to_caf(…), …)");
   auto& mailbox = mailbox_thread::current();
   auto ref = make_ref();
   auto to = request.to;

@@ -17,6 +17,7 @@ process_exit::process_exit(exit_reason reason, std::string text)
     : reason_(std::move(reason)), text_(text.empty() ? reason_.to_string() : std::move(text)) {}
 
 std::string to_string(pid pid) {
+  if (pid.node == detail::caf_node) return "<caf." + std::to_string(pid.id) + ">";
   return "<" + std::to_string(pid.node) + "." + std::to_string(pid.id & detail::index_mask) + "." +
          std::to_string(pid.id >> detail::index_bits) + ">";
 }
@@ -224,6 +225,7 @@ namespace detail {
 
 void enqueue(pid to, message_ptr message) {
   if (to.is_local()) return deliver(to.id, std::move(message));
+  if (to.node == caf_node) return tell_caf(to, std::move(message));
   answer_for_the_dead(to, std::move(message), exit_reason::noconnection);
 }
 

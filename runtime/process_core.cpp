@@ -157,7 +157,7 @@ void on_signal(process& process, message_ptr message) {
 
 bool from_a_user(const message& message) noexcept {
   return message.kind == message_kind::info || message.kind == message_kind::cast ||
-         message.kind == message_kind::call;
+         message.kind == message_kind::call || message.kind == message_kind::foreign;
 }
 
 /// Takes the oldest user message out of the queue.

@@ -56,11 +56,13 @@ struct alignas(16) slot {
   std::atomic<bool> root{false};               // not started by a process
   std::atomic<bool> is_thread{false};
   std::atomic<process_priority> priority{process_priority::normal};
+  std::atomic<std::uint8_t> visitors{0};       // threads that are taking a reference to the actor
   std::atomic<std::uint32_t> queued{0};        // sorted messages that wait; the tenant writes
   std::atomic<std::uint32_t> limit{0};         // of the mailbox; 0: none
   std::atomic<std::uint32_t> dropped{0};       // by the limit, not reported yet
   std::uint32_t index = 0;
   std::uint64_t generation = 0;
+  std::atomic<void*> actor{nullptr};           // the tenant as CAF sees it, for to_caf
 };
 
 // --- the process table ---------------------------------------------------------------------------
@@ -139,6 +141,19 @@ struct open_request {
   timer deadline;
 };
 
+// --- CAF actors ----------------------------------------------------------------------------------
+
+/// The node of a pid that stands for a CAF actor.
+inline constexpr std::uint32_t caf_node = 0xFFFF'FFFF;
+
+/// What is sent to such a pid: requests to the actor, and the end of links and monitors.
+void tell_caf(pid to, message_ptr message);
+
+/// What a process keeps of the CAF actors that it links and monitors; lets go of them when it ends.
+struct foreign_ties {
+  virtual ~foreign_ties() = default;
+};
+
 // --- the process ---------------------------------------------------------------------------------
 
 /// What only some processes have: kept apart so that the others stay small.
@@ -158,6 +173,7 @@ struct process_extra {
   pid tracer;
   std::uint64_t messages_out = 0;
   std::uint64_t messages_dropped = 0;  // by the limit of the mailbox
+  std::unique_ptr<foreign_ties> foreign;
 };
 
 struct process {

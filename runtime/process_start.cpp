@@ -109,12 +109,11 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
     process.initializing = true;
     process.more().on_started = std::move(request.on_started);
   }
-  if (request.first) {
-    append(process, request.first.release());
-    schedule(slot);
-  } else {
+  if (request.first) append(process, request.first.release());
+  if (process.oldest != nullptr)
+    schedule(slot);  // also what init continues with
+  else
     release(slot);
-  }
   return outcome;
 }
 

@@ -122,7 +122,7 @@ namespace {
 /// so that a receiver that is busy does not fill the memory.
 bool is_over_limit(const slot& slot, const message& message) noexcept {
   bool from_a_user = message.kind == message_kind::info || message.kind == message_kind::cast ||
-                     message.kind == message_kind::call;
+                     message.kind == message_kind::call || message.kind == message_kind::foreign;
   return from_a_user && queue_length(slot) >= 2ULL * slot.limit.load(std::memory_order_relaxed);
 }
 

@@ -137,8 +137,36 @@ void worker::enqueue_foreign(void* job) {
     std::lock_guard guard{foreign_mutex_};
     foreign_.push_back(job);
   }
-  foreign_count_.fetch_add(1, std::memory_order_seq_cst);
-  if (this_worker != this) wake();
+  auto before = foreign_count_.fetch_add(1, std::memory_order_seq_cst);
+  if (this_worker != this)
+    wake();
+  else if (before > 0)
+    scheduler::instance()->wake_one_idle();  // as for processes: the second one is worth it
+}
+
+void* worker::take_foreign(worker& from) {
+  if (from.foreign_count_.load(std::memory_order_relaxed) == 0) return nullptr;
+  std::lock_guard guard{from.foreign_mutex_};
+  if (from.foreign_.empty()) return nullptr;
+  auto* job = from.foreign_.front();
+  from.foreign_.pop_front();
+  from.foreign_count_.fetch_sub(1, std::memory_order_relaxed);
+  return job;
+}
+
+void* worker::steal_foreign() {
+  auto& all = *scheduler::instance();
+  for (std::size_t i = 1; i < all.size(); ++i)
+    if (auto* job = take_foreign(all.at((index_ + i) % all.size()))) return job;
+  return nullptr;
+}
+
+bool worker::others_have_foreign() const noexcept {
+  auto& all = *scheduler::instance();
+  for (std::size_t i = 1; i < all.size(); ++i)
+    if (all.at((index_ + i) % all.size()).foreign_count_.load(std::memory_order_seq_cst) != 0)
+      return true;
+  return false;
 }
 
 void worker::wake() noexcept {
@@ -338,7 +366,7 @@ void worker::sleep() {
   idle.fetch_or(bit, std::memory_order_seq_cst);
   sleeping_.store(true, std::memory_order_seq_cst);
   // Whoever gave us work before seeing us asleep did not wake us: look once more.
-  if (has_mail() || steal()) {
+  if (has_mail() || steal() || others_have_foreign()) {
     idle.fetch_and(~bit, std::memory_order_relaxed);
     sleeping_.store(false, std::memory_order_relaxed);
     return;
@@ -380,17 +408,16 @@ void* worker::next_foreign_job() {
     if (worked)
       busy_ns_.store(busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),
                      std::memory_order_relaxed);
-    if (foreign_count_.load(std::memory_order_relaxed) != 0) {
-      std::lock_guard guard{foreign_mutex_};
-      auto* job = foreign_.front();
-      foreign_.pop_front();
-      foreign_count_.fetch_sub(1, std::memory_order_relaxed);
+    if (auto* job = take_foreign(*this)) {
+      poll(0);  // sockets have their turn, however many CAF actors are busy
       return job;
     }
-    if (more)
+    if (more) {
       poll(0);
-    else if (!steal())
+    } else if (!steal()) {
+      if (auto* job = steal_foreign()) return job;
       sleep();
+    }
   }
 }
 

@@ -94,6 +94,7 @@ class worker {
 
   // The worker's own thread.
   void* next_foreign_job();                   // runs the loop until CAF has something to run
+  void* left_over_foreign_job() { return take_foreign(*this); }  // once nothing runs any more
   void push(slot& slot) noexcept;             // at the back of the run queue
   timer_wheel& timers() noexcept { return wheel_; }
   void watch(int fd, std::uint32_t events, io_handler& handler);
@@ -136,6 +137,9 @@ class worker {
   void poll(int timeout_ms);
   bool steal() noexcept;
   bool steal_inbox(worker& victim) noexcept;
+  static void* take_foreign(worker& from);
+  void* steal_foreign();
+  bool others_have_foreign() const noexcept;
   void sleep();
   bool has_mail() const noexcept;
   void unlink_cancelled() noexcept;

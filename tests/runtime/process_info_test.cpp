@@ -67,6 +67,18 @@ struct loader {
   std::string handle_call(get) { return log += "get"; }
 };
 
+struct self_starter {
+  struct go {};
+  using messages = roost::messages<>;
+  using continues = roost::messages<go>;
+  std::promise<void>* continued;
+  static init_result<self_starter> init(std::promise<void>* continued) {
+    continue_with(go{});
+    return self_starter{continued};
+  }
+  void handle_continue(go) { continued->set_value(); }
+};
+
 struct shape {
   std::string name;
   std::vector<int> sides;
@@ -300,6 +312,12 @@ TEST_CASE_FIXTURE(node, "statistics count, terminate ends in order") {
 TEST_CASE_FIXTURE(node, "continue runs before anything that waits, also after init") {
   auto l = roost::start<loader>();
   CHECK(call(l, loader::get{}).get() == "load2 load1 get");
+}
+
+TEST_CASE_FIXTURE(node, "what init continues with runs though nobody sends anything") {
+  std::promise<void> continued;
+  roost::start<self_starter>(&continued);
+  CHECK(continued.get_future().wait_for(10s) == std::future_status::ready);
 }
 
 TEST_CASE_FIXTURE(node, "an alias takes messages until it ends") {
