@@ -1,5 +1,6 @@
 // Processes against the BEAM: the same work here and in processes.erl, in one run.
 #include "bench/table.hpp"
+#include "runtime/ets.hpp"
 #include "runtime/gen_server.hpp"
 #include "runtime/runtime.hpp"
 #include <algorithm>
@@ -234,6 +235,46 @@ std::map<std::string, double> run_erlang() {
                          directory.string() + " -s processes main 2>/dev/null");
 }
 
+// --- tables --------------------------------------------------------------------------------------
+
+struct row_of_two {
+  std::int64_t key;
+  std::int64_t value;
+};
+using table = ets::set<row_of_two, &row_of_two::key>;
+constexpr std::int64_t table_rows = 100'000;
+
+void fill(table& rows) {
+  for (auto key = table_rows; key > 0; --key) rows.insert({key, key});
+}
+
+double ets_insert_rate() {
+  return best_rate(table_rows, [](done_signal done) {
+    spawn([done] {
+      table rows{{.access = ets::public_}};
+      fill(rows);
+      done->set_value();
+    });
+  });
+}
+
+double ets_lookup_rate() {
+  constexpr int count = 1'000'000;
+  table rows{{.access = ets::public_}};
+  fill(rows);
+  return best_rate(count, [rows](done_signal done) {
+    spawn([done, rows] {
+      std::int64_t random = 12345;
+      std::int64_t found = 0;
+      for (int i = 0; i < count; ++i) {
+        random = (random * 1103515245 + 12345) & 0x7fffffff;
+        found += rows.lookup(random % table_rows + 1).has_value() ? 1 : 0;
+      }
+      if (found == count) done->set_value();
+    });
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -257,6 +298,8 @@ int main(int argc, char** argv) {
   add("gen_server call, 1 caller", "calls/s", call_rate(1, 300'000), "call_1");
   add("gen_server call, 100 callers", "calls/s", call_rate(100, 5'000), "call_100");
   add("send_after and cancel", "1/s", timer_rate(), "timer");
+  add("ets insert", "1/s", ets_insert_rate(), "ets_insert");
+  add("ets lookup", "1/s", ets_lookup_rate(), "ets_lookup");
   bench::print(rows);
   if (argc == 3 && std::strcmp(argv[1], "--json") == 0) bench::write_json(rows, argv[2]);
 }

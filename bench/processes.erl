@@ -18,6 +18,8 @@ main() ->
     report(call_1, best(fun() -> calls(1, 300000) end)),
     report(call_100, best(fun() -> calls(100, 5000) end)),
     report(timer, best(fun timers/0)),
+    report(ets_insert, best(fun ets_insert/0)),
+    report(ets_lookup, ets_lookup()),
     halt().
 
 report(Name, Value) -> io:format("~s ~w~n", [Name, Value]).
@@ -115,3 +117,26 @@ timers() ->
     rate(N, fun() -> timer_loop(N) end).
 timer_loop(0) -> ok;
 timer_loop(N) -> erlang:cancel_timer(erlang:send_after(30000, self(), x)), timer_loop(N - 1).
+
+%% A public set, as the one in processes.cpp.
+-define(ROWS, 100000).
+
+ets_insert() ->
+    T = ets:new(t, [set, public]),
+    Rate = rate(?ROWS, fun() -> fill(T, ?ROWS) end),
+    ets:delete(T),
+    Rate.
+
+fill(_, 0) -> ok;
+fill(T, N) -> ets:insert(T, {N, N}), fill(T, N - 1).
+
+ets_lookup() ->
+    T = ets:new(t, [set, public]),
+    fill(T, ?ROWS),
+    best(fun() -> rate(1000000, fun() -> lookups(T, 1000000, 12345) end) end).
+
+lookups(_, 0, _) -> ok;
+lookups(T, N, X) ->
+    K = (X * 1103515245 + 12345) band 16#7fffffff,
+    [{_, _}] = ets:lookup(T, K rem ?ROWS + 1),
+    lookups(T, N - 1, K).
