@@ -344,7 +344,12 @@ void take_unlink(pid actor) {
 
 // --- the actor -----------------------------------------------------------------------------------
 
-void process_actor::end(const exit_reason& reason) { cleanup(to_caf(reason), nullptr); }
+void process_actor::end(const exit_reason& reason) {
+  // Most processes are never seen by CAF; then nobody is left to tell.
+  bool is_known = ctrl()->strong_refs.load(std::memory_order_acquire) != 1 ||
+                  ctrl()->weak_refs.load(std::memory_order_acquire) != 1 || attachables_head_;
+  if (is_known) cleanup(to_caf(reason), nullptr);
+}
 
 namespace {
 

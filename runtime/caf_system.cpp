@@ -130,8 +130,10 @@ process* make_process(slot& slot) {
   caf::actor_config config;
   config.flags = caf::abstract_channel::is_hidden_flag;
   auto id = slot.id.load(std::memory_order_relaxed);
-  auto handle = caf::make_actor<process_actor, caf::strong_actor_ptr>(id, the_system->node(),
-                                                                       the_system, config, slot);
+  // Without a node: its reference count would be written by every start and end on every worker. And so
+  // the number of a process is no number of an actor.
+  auto handle = caf::make_actor<process_actor, caf::strong_actor_ptr>(id, caf::node_id{},
+                                                                      the_system, config, slot);
   auto* actor = static_cast<process_actor*>(handle->get());
   (void)handle.release();  // the process table's reference, given back by destroy_process
   slot.actor.store(actor, std::memory_order_release);

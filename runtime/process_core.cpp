@@ -317,7 +317,7 @@ void handle(process& process, message& message) {
   process.handling = nullptr;
   if (process.run_once && !process.ending && process.oldest == nullptr &&
       (!process.extra || process.extra->requests.empty()))
-    process.ending = std::make_unique<exit_reason>(exit_reason::normal);
+    process.finished = true;
 }
 
 void report_crash(const process& process, const exit_reason& reason, std::string_view last) {
@@ -483,6 +483,30 @@ bool run_process(slot& slot, unsigned budget) {
 
 namespace {
 
+/// Handles one message. Answers whether the process has ended in it.
+bool run_message(process& process, message& message, worker& here) {
+  here.handling(message.type);
+  handle(process, message);
+  if (process.ending) {
+    process.handling = &message;
+    auto reason = *process.ending;
+    end_process(process, reason);
+    return true;
+  }
+  if (!process.finished) return false;
+  end_process(process, exit_reason::normal);
+  return true;
+}
+
+/// The first turn of a process that has something to do without being told: it is no message, which
+/// would have to be allocated and queued.
+bool run_start(process& process, worker& here) {
+  static constexpr message_type type{"start", [](message*) noexcept {}};
+  message start{message_kind::start, &type};
+  process.starts = false;
+  return run_message(process, start, here);
+}
+
 bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
   for (;;) {
     if (slot::first(slot.intake.load(std::memory_order_relaxed)) != nullptr) sort_intake(process);
@@ -490,6 +514,10 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
       auto reason = *process.ending;
       end_process(process, reason);
       return false;
+    }
+    if (process.starts && !process.suspended) {
+      if (run_start(process, here)) return false;
+      continue;
     }
     auto* next = process.initializing || process.suspended ? take_urgent(process)
                  : process.selective                         ? take_wanted(process)
@@ -499,14 +527,7 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
       continue;
     }
     message_ptr message{next};
-    here.handling(message->type);
-    handle(process, *message);
-    if (process.ending) {
-      process.handling = message.get();
-      auto reason = *process.ending;
-      end_process(process, reason);
-      return false;
-    }
+    if (run_message(process, *message, here)) return false;
     message.reset();
     if (--budget == 0) return true;
   }

@@ -201,6 +201,8 @@ struct process {
   std::uint64_t started = 0;      // ms of the scheduler's clock
   bool trap_exit = false;
   bool ends_with_parent = false;  // the parent's exit cannot be trapped: linked to it from the start
+  bool starts = false;            // has not had its first turn, and has something to do in it
+  bool finished = false;          // has run once and has nothing left to do
   bool initializing = false;      // init has returned `later`
   bool takes_exits_early = false; // … but sees trapped exits
   bool suspended = false;

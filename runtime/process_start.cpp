@@ -109,9 +109,9 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
     process.initializing = true;
     process.more().on_started = std::move(request.on_started);
   }
-  if (request.first) append(process, request.first.release());
-  if (process.oldest != nullptr)
-    schedule(slot);  // also what init continues with
+  process.starts = request.has_work;
+  if (process.starts || process.oldest != nullptr)
+    schedule(slot);  // also for what init continues with
   else
     release(slot);
   return outcome;
@@ -180,21 +180,10 @@ void finish_init(init_outcome init) {
 
 void receive_selectively() { current_process()->selective = true; }
 
-namespace {
-
-/// The message that gives a new process its first turn.
-message_ptr start_message() {
-  static constexpr message_type plain{
-      "start", [](detail::message* message) noexcept { delete message; }};
-  return message_ptr{new message(message_kind::start, &plain)};
-}
-
-}  // namespace
-
 pid spawn_plain(std::unique_ptr<behavior> behavior, attachment attach) {
   start_request request;
   request.attach = attach;
-  request.first = start_message();
+  request.has_work = true;
   return start_process(std::move(behavior), std::move(request)).process;
 }
 
@@ -215,7 +204,7 @@ spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach) {
   start_request request;
   request.attach = attach;
   request.run_once = true;
-  request.first = start_message();
+  request.has_work = true;
   if (attach == attachment::monitor) request.monitor = make_ref();
   auto ref = request.monitor;
   auto outcome = start_process(std::move(behavior), std::move(request));

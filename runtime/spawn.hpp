@@ -49,7 +49,7 @@ struct start_request {
   bool owned = false;     // whoever started it also ends it, though it has no parent process
   reference monitor = {};  // the starter watches the process from its beginning
   pid watcher = {};
-  message_ptr first = {};  // waits in the mailbox before anybody else can send
+  bool has_work = false;   // its behavior is given `start` before any message
   bool run_once = false;  // ends when it has nothing left to do
 };
 
