@@ -184,9 +184,15 @@ std::string expand(std::string_view text, const std::string& where) {
   return result.append(text);
 }
 
-void expand_variables(node& value) {
-  if (value.form == node::form::scalar) value.text = expand(value.text, value.where);
-  for (auto& child : value.children) expand_variables(child);
+void expand_variables(node& value, config_variables policy = config_variables::required) {
+  for (auto& child : value.children) expand_variables(child, policy);
+  if (value.form != node::form::scalar) return;
+  try {
+    value.text = expand(value.text, value.where);
+  } catch (const config_error&) {
+    if (policy == config_variables::required) throw;
+    value.form = node::form::null;
+  }
 }
 
 // ---------------------------------------------------------------------------------------- YAML
@@ -480,12 +486,15 @@ config::config() : source_(std::make_shared<source>()) {}
 config::config(std::shared_ptr<source> source, std::string prefix)
     : source_(std::move(source)), prefix_(std::move(prefix)) {}
 
-config config::load_file(const std::string& path, const std::vector<std::string>& overrides) {
-  return from_text(read_file(path), path, overrides);
+config config::load_file(
+    const std::string& path, const std::vector<std::string>& overrides,
+    config_variables variables) {
+  return from_text(read_file(path), path, overrides, variables);
 }
 
 config config::from_text(
-    std::string_view text, std::string name, const std::vector<std::string>& overrides) {
+    std::string_view text, std::string name, const std::vector<std::string>& overrides,
+    config_variables variables) {
   config result;
   auto& source = *result.source_;
   source.name = std::move(name);
@@ -494,7 +503,7 @@ config config::from_text(
     throw failure(source.name, "a map of keys", describe(&source.root, ""), source.root.where);
   for (const auto& assignment : overrides) source.assign(assignment);
   // Variables come last: an overridden value must not ask for a variable that nobody needs.
-  expand_variables(source.root);
+  expand_variables(source.root, variables);
   return result;
 }
 

@@ -70,16 +70,23 @@ concept config_value = config_integer<T> || std::same_as<T, bool> || std::same_a
     std::same_as<T, std::string> || std::same_as<T, std::vector<std::string>> ||
     std::same_as<T, std::chrono::milliseconds> || std::same_as<T, byte_size>;
 
+/// Whether a variable that is unset and has no default is an error, or makes its key absent: for
+/// programs that only need a few keys and run where the variables of the others are not set.
+enum class config_variables { required, optional };
+
 class config {
  public:
   config();  // without keys: every read answers its default
 
   /// Reads a file, applies the overrides in order, then puts the variables in.
-  static config load_file(const std::string& path, const std::vector<std::string>& overrides = {});
+  static config load_file(
+      const std::string& path, const std::vector<std::string>& overrides = {},
+      config_variables variables = config_variables::required);
 
   /// As load_file; `name` is what errors call the text.
   static config from_text(
-      std::string_view text, std::string name, const std::vector<std::string>& overrides = {});
+      std::string_view text, std::string name, const std::vector<std::string>& overrides = {},
+      config_variables variables = config_variables::required);
 
   /// Sets one key from `dotted.key=value`; the value is YAML: `4001`, `true`, `[a, b]`. Call it
   /// before taking sections, which keep the values they were taken with.

@@ -1,200 +1,171 @@
 #include "supervision/application.hpp"
 #include "runtime/logger.hpp"
-#include "runtime/runtime.hpp"
-#include <CLI/CLI.hpp>
+#include "supervision/release/command_line.hpp"
+#include "supervision/release/commands.hpp"
+#include "supervision/release/exit_codes.hpp"
+#include "supervision/release/node.hpp"
+#include <unistd.h>
 #include <csignal>
-#include <cstring>
+#include <cstdlib>
 #include <filesystem>
-#include <future>
 #include <iostream>
-#include <thread>
 
 namespace roost {
 namespace {
 
-constexpr int stopped_in_order = 0;
-constexpr int failed = 1;
-constexpr int wrong_usage = 2;
+namespace fs = std::filesystem;
+using namespace detail;
 
-struct command_line {
-  bool start = false;
-  std::string config;
-  std::string name;
-  std::vector<std::string> overrides;
-};
+const char* variable(const char* name) { return std::getenv(name); }
 
-/// Answers the exit code of a run that ends here (help, version, a wrong flag).
-std::optional<int> parse(
-    const application_options& options, command_line& line, int argc, char** argv) {
-  CLI::App app{options.name};
-  app.set_help_flag("-h,--help", "Print this and exit");
-  app.require_subcommand(1);
-  auto* start = app.add_subcommand("start", "Run the node in the foreground");
-  start->add_option(
-      "--config", line.config,
-      "Configuration file" + (options.config.empty() ? "" : " (default " + options.config + ")"));
-  start->add_option("--name", line.name, "Node name, such as " + options.name + "@127.0.0.1");
-  start->add_option("--set", line.overrides, "Overrides one key: --set endpoint.http.port=4001")
-      ->allow_extra_args(false)
-      ->take_all();
-  auto* version = app.add_subcommand("version", "Print the version");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? stopped_in_order : wrong_usage;
-  }
-  if (version->parsed()) {
-    std::cout << options.name << " " << options.version << "\n";
-    return stopped_in_order;
-  }
-  line.start = true;
-  return std::nullopt;
+std::string own_path() {
+  std::error_code error;
+  return fs::read_symlink("/proc/self/exe", error).string();
 }
 
 /// As given, else under the parent of the program's directory.
 std::string find_file(const std::string& file) {
-  namespace fs = std::filesystem;
   std::error_code error;
   if (fs::exists(file, error) || fs::path(file).is_absolute()) return file;
-  auto program = fs::read_symlink("/proc/self/exe", error);
-  auto beside = program.parent_path().parent_path() / file;
-  return !error && fs::exists(beside, error) ? beside.string() : file;
+  auto beside = fs::path(own_path()).parent_path().parent_path() / file;
+  return fs::exists(beside, error) ? beside.string() : file;
 }
 
-void check_node_name(const std::string& name) {
-  auto at = name.find('@');
-  if (at == name.npos || at == 0 || at + 1 == name.size() || name.find('@', at + 1) != name.npos)
-    throw config_error("expected --name to be NAME@HOST, got " + name);
+std::string machine_name() {
+  char name[256] = {};
+  ::gethostname(name, sizeof name - 1);
+  return name;
 }
 
-config load_config(const application_options& options, const command_line& line) {
-  auto file = !line.config.empty()      ? line.config
-              : !options.config.empty() ? find_file(options.config)
-                                        : std::string();
-  auto loaded = file.empty() ? config::from_text("", "no file", line.overrides)
-                             : config::load_file(file, line.overrides);
-  auto name = loaded.get<std::string>("node.name", "");  // a known key even if --name is given
-  if (!line.name.empty()) name = line.name;
-  if (!name.empty()) {
-    check_node_name(name);
-    detail::set_node_name(name);
-  }
-  return loaded;
-}
+class program {
+ public:
+  program(application_options options, std::vector<application_spec> applications)
+      : options_(std::move(options)), applications_(std::move(applications)), path_(own_path()) {}
 
-sigset_t stop_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  return signals;
-}
-
-/// Waits for a signal or for the end of the tree. Answers the signal, or 0.
-int wait_for_end(pid root) {
-  auto signals = stop_signals();
-  timespec pause{0, 200'000'000};
-  while (is_alive(root)) {
-    auto signal = sigtimedwait(&signals, nullptr, &pause);
-    if (signal > 0) return signal;
-  }
-  return 0;
-}
-
-bool wait_until_gone(pid process, std::chrono::milliseconds limit) {
-  auto deadline = std::chrono::steady_clock::now() + limit;
-  while (is_alive(process)) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
-struct started_tree {
-  pid top;
-  int signal = 0;  // came meanwhile; 0: none
-};
-
-/// Starts the tree in a thread of its own, so that a signal is heard meanwhile. A tree that takes too
-/// long after that has no order to stop in, and ends with the program.
-started_tree start_tree(const application_options& options, supervisor_spec root) {
-  auto result = std::make_shared<std::promise<pid>>();
-  auto top = result->get_future();
-  std::thread([result, root = std::move(root)]() mutable {
+  int run(int argc, char** argv) {
+    auto parsed = parse_command_line(
+        {options_.name, options_.version, options_.config}, argc, argv);
+    if (auto* code = std::get_if<int>(&parsed)) return *code;
+    line_ = std::get<command_line>(parsed);
+    int code = exit_code::failed;
     try {
-      result->set_value(start_link(std::move(root)));
-    } catch (...) {
-      result->set_exception(std::current_exception());
+      code = carry_out();
+    } catch (const config_error& error) {
+      code = complain(error, exit_code::wrong_usage);
+    } catch (const std::invalid_argument& error) {
+      code = complain(error, exit_code::wrong_usage);
+    } catch (const already_running& error) {
+      code = complain(error, exit_code::running);
+    } catch (const std::exception& error) {
+      code = complain(error, exit_code::failed);
     }
-  }).detach();
-  auto signals = stop_signals();
-  timespec pause{0, 5'000'000};
-  int signal = 0;
-  auto deadline = std::chrono::steady_clock::time_point::max();
-  while (top.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
-    if (auto caught = sigtimedwait(&signals, nullptr, &pause); caught > 0 && signal == 0) {
-      signal = caught;
-      deadline = std::chrono::steady_clock::now() + options.shutdown_timeout;
+    launcher_.failed(code);
+    return code;
+  }
+
+ private:
+  int carry_out() {
+    bool runs_here = line_.what == command::start || line_.what == command::daemon;
+    load(runs_here ? config_variables::required : config_variables::optional);
+    node_files files(release());
+    if (!runs_here) return run_command(line_.what, options_.name, files);
+    if (line_.what == command::daemon) {
+      // A log file of the configuration's own stays.
+      if (application_config().get<std::string>("logger.file", "").empty())
+        line_.overrides.push_back("logger.file=\"" + files.log() + '"');
+      if (auto code = become_daemon(options_.name, files, launcher_)) return *code;
     }
-    if (std::chrono::steady_clock::now() < deadline) continue;
-    logger::error("told to stop, but the tree is still starting",
-                  {{"limit_ms", options.shutdown_timeout.count()}});
+    take_over_heart_line();
+    if (line_.heart) {
+      if (auto code = run_heart(heart_options_, about_heart(files))) return *code;
+      launcher_.close();  // heart tells it
+    }
+    // Once more: the node may have a log file now, and one that heart starts again a new file.
+    load(config_variables::required);
+    std::signal(SIGPIPE, SIG_IGN);
+    return run_node(files);
+  }
+
+  void load(config_variables variables) {
+    auto file = !line_.config.empty()      ? line_.config
+                : !options_.config.empty() ? find_file(options_.config)
+                                           : std::string();
+    auto loaded = file.empty() ? config::from_text("", "no file", line_.overrides, variables)
+                               : config::load_file(file, line_.overrides, variables);
+    auto environment = read_environment(
+        {.name = options_.name,
+         .version = options_.version,
+         .program = path_,
+         .host = machine_name(),
+         .name_flag = line_.name,
+         .sname_flag = line_.sname,
+         .variable = variable},
+        loaded);
+    auto cookie_file = find_file(
+        loaded.get<std::string>("node.cookie_file", environment.root + "/releases/COOKIE"));
+    if (environment.cookie.empty()) environment.cookie = read_cookie(cookie_file);
+    heart_options_ = read_heart_options(loaded, variable);
+    set_release(std::move(environment));
+    set_application_config(std::move(loaded));
+  }
+
+  heart_context about_heart(const node_files& files) {
+    return {
+        .node = release().instance(),
+        .crash_report = files.crash_report(),
+        .json = application_config().get<std::string>("logger.format", "text") == "json",
+        .on_ready = [this] { launcher_.ready(); }};
+  }
+
+  int run_node(const node_files& files) {
+    if (!release().node.empty()) set_node_name(release().node);
+    block_node_signals();  // every thread that starts from here on leaves them to this one
+    const auto& config = application_config();
+    configure_logger(config);
+    node node(
+        {.name = options_.name,
+         .version = options_.version,
+         .shutdown_timeout = config.get("node.shutdown_timeout", options_.shutdown_timeout),
+         .schedulers = config.get_in<std::size_t>("node.schedulers", 0, 0, 1024),
+         .beat_interval = std::min(
+             std::chrono::milliseconds(5000),
+             std::chrono::milliseconds(heart_options_.beat_timeout / 4)),
+         .heart_check = options_.heart_check},
+        files, launcher_);
+    int code = node.run(std::move(applications_));
+    if (!node.wants_restart() || code != exit_code::in_order) return code;
+    logger::info("starting again", {{"application", options_.name}, {"program", path_}});
     logger::flush();
-    std::_Exit(failed);
+    start_again(path_, start_arguments(line_));
+    throw std::runtime_error("expected to start " + path_ + " again, got an error");
   }
-  return {top.get(), signal};
-}
 
-int run(const application_options& options, supervisor_spec root) {
-  runtime runtime{
-      {.schedulers = application_config().get_in<std::size_t>("node.schedulers", 0, 0, 1024),
-       .shutdown_timeout = std::chrono::seconds(1)}};
-  application_config().check_unknown();
-  auto [top, early_signal] = start_tree(options, std::move(root));
-  logger::info("started", {{"application", options.name}, {"node", node_name()}});
-  auto signal = early_signal != 0 ? early_signal : wait_for_end(top);
-  if (signal == 0) {
-    logger::error("the supervision tree has ended", {{"application", options.name}});
-    return failed;
+  int complain(const std::exception& error, int code) const {
+    logger::flush();
+    std::cerr << options_.name << ": " << error.what() << "\n";
+    return code;
   }
-  logger::info("stopping", {{"application", options.name}, {"signal", strsignal(signal)}});
-  detail::stop_root(top, exit_reason::shutdown);
-  if (!wait_until_gone(top, options.shutdown_timeout)) {
-    logger::error(
-        "the tree did not stop in time", {{"limit_ms", options.shutdown_timeout.count()}});
-    return failed;
-  }
-  logger::info("stopped", {{"application", options.name}});
-  return stopped_in_order;
-}
 
-int complain(const application_options& options, const std::exception& error, int code) {
-  logger::flush();
-  std::cerr << options.name << ": " << error.what() << "\n";
-  return code;
-}
+  application_options options_;
+  std::vector<application_spec> applications_;
+  std::string path_;  // now, as a newer program may take its place
+  command_line line_;
+  heart_options heart_options_;
+  daemon_line launcher_;
+};
 
 }  // namespace
 
+int run_applications(
+    application_options options, std::vector<application_spec> applications, int argc,
+    char** argv) {
+  return program(std::move(options), std::move(applications)).run(argc, argv);
+}
+
 int run_application(
     application_options options, std::function<supervisor_spec()> root, int argc, char** argv) {
-  command_line line;
-  if (auto code = parse(options, line, argc, argv)) return *code;
-  // Every thread that starts from here on leaves these signals to this one.
-  auto signals = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  try {
-    set_application_config(load_config(options, line));
-    configure_logger(application_config());
-    return run(options, root());
-  } catch (const config_error& error) {
-    return complain(options, error, wrong_usage);
-  } catch (const std::invalid_argument& error) {
-    return complain(options, error, wrong_usage);
-  } catch (const std::exception& error) {
-    return complain(options, error, failed);
-  }
+  application_spec only{.name = options.name, .start = std::move(root)};
+  return run_applications(std::move(options), {std::move(only)}, argc, argv);
 }
 
 }  // namespace roost

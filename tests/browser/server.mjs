@@ -31,6 +31,8 @@ export class Server {
     ];
     this.process = spawn(this.program, ["start", ...settings.flatMap((one) => ["--set", one])], {
       stdio: ["ignore", "ignore", "pipe"],
+      // A chat of somebody else may run here: two nodes of one name are refused.
+      env: { ...process.env, RELEASE_NODE: `chat${process.pid}@127.0.0.1` },
     });
     this.ended = new Promise((resolve) => {
       this.process.on("exit", (code, signal) => resolve(code ?? signal));

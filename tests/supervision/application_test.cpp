@@ -1,139 +1,7 @@
 // Runs sample_application, a real program, and looks at what it says and how it exits.
-#include "tests/support.hpp"
-#include <fcntl.h>
-#include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include "tests/supervision/program.hpp"
 
 using namespace roost::test;
-namespace fs = std::filesystem;
-
-namespace {
-
-using arguments = std::vector<std::string>;
-
-std::string sample_program() {
-  auto* directory = std::getenv("ROOST_BIN_DIR");
-  auto beside = fs::read_symlink("/proc/self/exe").parent_path();
-  return ((directory != nullptr ? fs::path(directory) : beside) / "sample_application").string();
-}
-
-/// A running program; all that it writes is kept. Killed if the test leaves it behind.
-class program {
- public:
-  explicit program(arguments arguments, std::string path = sample_program()) {
-    int ends[2];
-    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    arguments.insert(arguments.begin(), path);
-    std::vector<char*> argv;
-    for (auto& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    auto error = ::posix_spawn(&process_, path.c_str(), &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    ::close(ends[1]);
-    output_ = ends[0];
-    INFO("expected to run " << path << ", which the test program expects beside itself");
-    REQUIRE(error == 0);
-  }
-  program(const program&) = delete;
-  program& operator=(const program&) = delete;
-  ~program() {
-    if (process_ > 0) {
-      ::kill(process_, SIGKILL);
-      ::waitpid(process_, nullptr, 0);
-    }
-    ::close(output_);
-  }
-
-  /// Reads until the program has said this.
-  bool says(std::string_view expected) {
-    return eventually([&] { return text.find(expected) != text.npos || !read(10ms); }) &&
-           text.find(expected) != text.npos;
-  }
-
-  void signal(int number) { ::kill(process_, number); }
-
-  /// Waits for its end; answers the exit code, or minus the signal that killed it.
-  int exit_code() {
-    REQUIRE(eventually([&] { return !read(10ms); }));
-    int status = 0;
-    ::waitpid(std::exchange(process_, 0), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
-  /// What it said about starting and stopping, in order.
-  arguments order() const {
-    arguments result;
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);)
-      if (line.starts_with("start ") || line.starts_with("stop ")) result.push_back(line);
-    return result;
-  }
-
-  std::string text;
-
- private:
-  /// Answers false at the end of the output.
-  bool read(std::chrono::milliseconds patience) {
-    pollfd waiting{output_, POLLIN, 0};
-    if (::poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) return true;
-    char buffer[4096];
-    auto size = ::read(output_, buffer, sizeof buffer);
-    if (size > 0) text.append(buffer, static_cast<std::size_t>(size));
-    return size > 0;
-  }
-
-  pid_t process_ = 0;
-  int output_ = -1;
-};
-
-/// A directory with the program's configuration in it.
-struct installation {
-  installation() {
-    auto name = (fs::temp_directory_path() / "roost_application_test_XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    directory = name;
-    file = (directory / "sample.yaml").string();
-    configure("sample:\n  start: 41\n");
-  }
-  ~installation() { fs::remove_all(directory); }
-
-  void configure(std::string_view text) const { std::ofstream(file) << text; }
-
-  arguments start(arguments more = {}) const {
-    arguments all{"start", "--config", file};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-
-  fs::path directory;
-  std::string file;
-};
-
-/// A run that ends by itself.
-struct finished {
-  explicit finished(arguments arguments) {
-    program run{std::move(arguments)};
-    code = run.exit_code();
-    text = run.text;
-    order = run.order();
-  }
-  bool says(std::string_view expected) const { return text.find(expected) != text.npos; }
-
-  int code;
-  std::string text;
-  arguments order;
-};
-
-}  // namespace
 
 TEST_CASE_FIXTURE(installation, "SIGTERM stops the tree in reverse order and ends with code 0") {
   program run{start()};
@@ -178,14 +46,109 @@ TEST_CASE_FIXTURE(installation, "a tree that ends by itself ends the program wit
   CHECK(run.says("the supervision tree has ended"));
 }
 
-TEST_CASE_FIXTURE(installation, "a tree that does not stop in time is killed, with code 1") {
+TEST_CASE_FIXTURE(installation, "a tree that does not stop in time is killed, with code 3") {
   ::setenv("SAMPLE_IN_A_HURRY", "1", 1);
   program run{start({"--set", "sample.extra=deaf"})};
   ::unsetenv("SAMPLE_IN_A_HURRY");
   REQUIRE(run.says("started"));
   run.signal(SIGTERM);
-  CHECK(run.exit_code() == 1);
+  CHECK(run.exit_code() == 3);
   CHECK(run.text.find("the tree did not stop in time limit_ms=50") != std::string::npos);
+  CHECK(run.text.find("busy_with=\"stopping sample\"") != std::string::npos);
+  CHECK_FALSE(fs::exists(place(".pid")));
+}
+
+TEST_CASE_FIXTURE(installation, "the budget is a key of the configuration as well") {
+  program run{start({"--set", "sample.extra=deaf", "--set", "node.shutdown_timeout=20ms"})};
+  REQUIRE(run.says("started"));
+  run.signal(SIGTERM);
+  CHECK(run.exit_code() == 3);
+}
+
+TEST_CASE_FIXTURE(installation, "a second SIGTERM ends a tree that takes its time at once") {
+  program run{start({"--set", "sample.extra=deaf"})};
+  REQUIRE(run.says("started"));
+  run.signal(SIGTERM);
+  REQUIRE(run.says("stopping"));
+  run.signal(SIGTERM);
+  CHECK(run.exit_code() == 3);
+  CHECK(run.text.find("told to stop once more") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(installation, "SIGUSR1 writes a file about the processes, and the node goes on") {
+  program run{start()};
+  REQUIRE(run.says("started"));
+  run.signal(SIGUSR1);
+  REQUIRE(run.says("wrote a process dump"));
+  std::ostringstream dump;
+  dump << std::ifstream(place(".dump")).rdbuf();
+  CHECK(dump.str().find("=application:sample") != std::string::npos);
+  CHECK(dump.str().find("Name: counter\n") != std::string::npos);
+  CHECK(dump.str().ends_with("=end\n"));
+  run.signal(SIGTERM);
+  CHECK(run.exit_code() == 0);
+}
+
+TEST_CASE_FIXTURE(installation, "under load SIGTERM stops the tree in reverse order, within the budget") {
+  program run{start({"--set", "sample.extra=busy", "--set", "node.shutdown_timeout=10s"})};
+  REQUIRE(run.says("busy"));
+  REQUIRE(run.says("started"));
+  auto before = std::chrono::steady_clock::now();
+  run.signal(SIGTERM);
+  CHECK(run.exit_code() == 0);
+  CHECK(std::chrono::steady_clock::now() - before < 10s);
+  CHECK(run.order() == arguments{"start a", "start b", "start c", "stop c", "stop b", "stop a"});
+}
+
+// --- several applications ------------------------------------------------------------------------
+
+namespace {
+
+/// The program as four applications: base, log (temporary), web (depends on both), main.
+struct several : installation {
+  several() {
+    ::setenv("SAMPLE_APPLICATIONS", "1", 1);
+    configure("");
+  }
+  ~several() { ::unsetenv("SAMPLE_APPLICATIONS"); }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(several, "applications start after what they depend on, and stop in reverse") {
+  program run{start()};
+  REQUIRE(run.says("started application=sample"));
+  run.signal(SIGTERM);
+  CHECK(run.exit_code() == 0);
+  CHECK(
+      run.order() ==
+      arguments{"start base", "start log", "start web", "start phase warm_up of web",
+                "start phase accept of web", "start main", "stop main", "stop prep web", "stop web",
+                "stop done web", "stop log", "stop base"});
+}
+
+TEST_CASE_FIXTURE(several, "the end of a temporary application leaves the others alone") {
+  program run{start({"--set", "log.crash=true"})};
+  REQUIRE(run.says("an application has ended, the others go on"));
+  REQUIRE(run.says("started application=sample"));
+  run.signal(SIGTERM);
+  CHECK(run.exit_code() == 0);
+  CHECK(run.order().back() == "stop base");
+}
+
+TEST_CASE_FIXTURE(several, "the end of a permanent application stops all others in order") {
+  finished run{start({"--set", "base.crash=true"})};
+  CHECK(run.code == 1);
+  CHECK(run.says("the supervision tree has ended"));
+  CHECK(run.order.back() == "stop log");
+}
+
+TEST_CASE_FIXTURE(several, "a start phase that fails stops what has started, with code 1") {
+  finished run{start({"--set", "web.phase=accept"})};
+  CHECK(run.code == 1);
+  CHECK(run.says("sample: accept failed"));
+  CHECK_FALSE(run.says("start main"));
+  CHECK(run.order.back() == "stop base");
 }
 
 TEST_CASE("a wrong command line ends with code 2 and a sentence") {

@@ -1,5 +1,6 @@
 // The program that application_test runs: a small tree that says on stdout what it does.
 #include "supervision/application.hpp"
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
@@ -47,15 +48,20 @@ struct broken {
   static roost::init_result<broken> init() { return roost::stop("no paper"); }
 };
 
-/// Starts, and crashes at once.
+/// Starts, and crashes at once, or takes the whole program with it.
 struct hasty {
   struct crash {};
   using messages = roost::messages<crash>;
-  static roost::init_result<hasty> init() {
+  std::string how;
+
+  static roost::init_result<hasty> init(std::string how) {
     roost::cast(roost::server<hasty>{roost::self()}, crash{});
-    return hasty{};
+    return hasty{how};
   }
-  void handle_cast(crash) { throw std::runtime_error("in a hurry"); }
+  void handle_cast(crash) {
+    if (how == "segfault") std::raise(SIGSEGV);
+    throw std::runtime_error("in a hurry");
+  }
 };
 
 /// Takes no notice of being told to stop.
@@ -74,6 +80,23 @@ roost::child_spec deaf_child() {
   return {.id = "deaf", .start = roost::detail::starter(make, "deaf"), .shutdown = roost::infinity};
 }
 
+/// Keeps itself and its worker busy, and the queues long.
+struct busy {
+  struct work {};
+  using messages = roost::messages<work>;
+  std::uint64_t done = 0;
+
+  static roost::init_result<busy> init() {
+    say("busy");
+    for (int i = 0; i < 1000; ++i) roost::cast(roost::server<busy>{roost::self()}, work{});
+    return busy{};
+  }
+  void handle_cast(work) {
+    ++done;
+    roost::cast(roost::server<busy>{roost::self()}, work{});
+  }
+};
+
 roost::supervisor_spec tree() {
   auto conf = roost::application_config().section("sample");
   roost::supervisor_spec spec{
@@ -89,10 +112,57 @@ roost::supervisor_spec tree() {
       }};
   auto extra = conf.get<std::string>("extra", "");
   if (extra == "broken") spec.children.push_back(roost::child<broken>());
-  if (extra == "hasty") spec.children.push_back(roost::child<hasty>());
+  if (extra == "hasty") spec.children.push_back(roost::child<hasty>(std::string("throw")));
   if (extra == "deaf") spec.children.push_back(deaf_child());
+  if (extra == "segfault") spec.children.push_back(roost::child<hasty>(std::string("segfault")));
+  if (extra == "busy")
+    for (int i = 0; i < 8; ++i)
+      spec.children.push_back(roost::with(roost::child<busy>(), {.id = "busy" + std::to_string(i)}));
   say("node " + roost::node_name());
   return spec;
+}
+
+// --- several applications ------------------------------------------------------------------------
+
+/// One announcer, and something that crashes if the application's section says so.
+roost::supervisor_spec announced(const std::string& name) {
+  roost::supervisor_spec spec{.children = {roost::child<announcer>({.name = name}, name)}};
+  if (roost::application_env(name).get<bool>("crash", false))
+    spec.children.push_back(roost::child<hasty>(std::string("throw")));
+  return spec;
+}
+
+struct plain {
+  std::string name;
+  roost::supervisor_spec start() { return announced(name); }
+};
+
+struct web {
+  std::string failing_phase;
+
+  roost::supervisor_spec start() {
+    failing_phase = roost::application_env("web").get<std::string>("phase", "");
+    return announced("web");
+  }
+  void start_phase(std::string_view phase) {
+    if (phase == failing_phase) throw std::runtime_error(failing_phase + " failed");
+    say("start phase " + std::string(phase) + " of web");
+  }
+  void prep_stop() { say("stop prep web"); }
+  void stop() { say("stop done web"); }
+};
+
+int run_several(const roost::application_options& options, int argc, char** argv) {
+  auto named = [](roost::application_settings settings) {
+    return roost::application<plain>(settings, plain{settings.name});
+  };
+  return roost::run_applications(
+      options,
+      {named({.name = "main", .depends_on = {"web"}}),
+       roost::application<web>(
+           {.depends_on = {"base", "log"}, .start_phases = {"warm_up", "accept"}}),
+       named({.name = "base"}), named({.name = "log", .type = roost::temporary})},
+      argc, argv);
 }
 
 }  // namespace
@@ -102,5 +172,6 @@ int main(int argc, char** argv) {
       .name = "sample", .config = "conf/sample.yaml", .version = "1.2.3"};
   if (std::getenv("SAMPLE_IN_A_HURRY") != nullptr)
     options.shutdown_timeout = std::chrono::milliseconds(50);
+  if (std::getenv("SAMPLE_APPLICATIONS") != nullptr) return run_several(options, argc, argv);
   return roost::run_application(options, tree, argc, argv);
 }
