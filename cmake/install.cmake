@@ -1,5 +1,6 @@
 # `cmake --install` gives other projects find_package(roost) and the targets roost::channels,
-# roost::supervision and roost::runtime. Private headers are not part of it.
+# roost::supervision and roost::runtime, and the function roost_release. Private headers are not part of
+# it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -19,4 +20,6 @@ install(FILES
   ${PROJECT_BINARY_DIR}/roostConfig.cmake
   ${PROJECT_BINARY_DIR}/roostConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/FindCAF.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/release.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/release.service.in
   DESTINATION ${package_dir})
