@@ -1,19 +1,14 @@
+// The logger itself: the queue and its thread, the handlers, the settings.
 #include "runtime/logger.hpp"
 #include "runtime/config.hpp"
-#include <fmt/chrono.h>
+#include "runtime/logger_output.hpp"
+#include "runtime/telemetry.hpp"
 #include <fmt/format.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spdlog/sinks/rotating_file_sink.h>
-#include <unistd.h>
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
-#include <ctime>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -29,244 +24,7 @@ constinit std::atomic<int> detail::log_threshold{static_cast<int>(log_level::inf
 
 namespace {
 
-using out = std::back_insert_iterator<std::string>;
-
-constexpr std::array<std::string_view, 9> level_names{
-    "none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"};
-
-// ---------------------------------------------------------------------------------------- text
-
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
-/// Appends text that others may have chosen: control characters must not drive a terminal, and what
-/// follows a newline must not pass for a line of its own.
-void append_escaped(std::string& to, std::string_view text, std::string_view newline) {
-  for (char c : text) {
-    if (c == '\n')
-      to += newline;
-    else if (is_control(c) && c != '\t')
-      fmt::format_to(out(to), "\\x{:02x}", static_cast<unsigned char>(c));
-    else
-      to += c;
-  }
-}
-
-void append_word(std::string& to, std::string_view text) {
-  bool plain = !text.empty() && std::ranges::none_of(text, [](char c) {
-    return is_control(c) || c == ' ' || c == '"' || c == '=';
-  });
-  if (plain) {
-    to += text;
-    return;
-  }
-  std::string quoted;
-  for (char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  to += '"';
-  append_escaped(to, quoted, "\\n");
-  to += '"';
-}
-
-struct text_of_value {
-  std::string& to;
-  bool in_block;  // a report's field has its line for itself and needs no quotes
-
-  void operator()(const std::string& text) const {
-    in_block ? append_escaped(to, text, "\n    ") : append_word(to, text);
-  }
-  void operator()(const std::vector<std::string>& list) const {
-    to += '[';
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      if (i > 0) to += ", ";
-      append_word(to, list[i]);
-    }
-    to += ']';
-  }
-  void operator()(auto value) const { fmt::format_to(out(to), "{}", value); }
-};
-
-bool is_empty(const log_value& value) {
-  const auto* text = std::get_if<std::string>(&value);
-  const auto* list = std::get_if<std::vector<std::string>>(&value);
-  return (text && text->empty()) || (list && list->empty());
-}
-
-void append_fields(std::string& to, const log_event& event) {
-  bool in_block = !event.kind.empty();
-  for (const auto& field : event.fields) {
-    if (in_block && is_empty(field.value)) continue;
-    to += in_block ? "\n  " : " ";
-    append_escaped(to, field.name, "\\n");
-    to += in_block ? ": " : "=";
-    std::visit(text_of_value{to, in_block}, field.value);
-  }
-}
-
-std::string_view color_of(log_level level) {  // as Elixir's console
-  if (level <= log_level::error) return "\x1b[31m";
-  if (level == log_level::warning) return "\x1b[33m";
-  return level == log_level::debug ? "\x1b[36m" : "";
-}
-
-std::tm calendar(std::chrono::system_clock::time_point time, bool utc) {
-  auto second = std::chrono::floor<std::chrono::seconds>(time);
-  auto count = std::chrono::system_clock::to_time_t(second);
-  std::tm parts{};
-  utc ? ::gmtime_r(&count, &parts) : ::localtime_r(&count, &parts);
-  return parts;
-}
-
-int milliseconds_of(std::chrono::system_clock::time_point time) {
-  auto past = time - std::chrono::floor<std::chrono::seconds>(time);
-  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(past).count());
-}
-
-// ---------------------------------------------------------------------------------------- JSON
-
-/// The length of the well-formed UTF-8 sequence at the start of `text`, or 0.
-std::size_t utf8_length(std::string_view text) {
-  auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-  };
-  auto follows = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  auto lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead < 0xE0 && follows(1)) return 2;
-  if (lead < 0xE0 || !follows(1) || !follows(2)) return 0;
-  auto first_two = lead << 8 | byte(1);  // rules out long forms and surrogates
-  if (lead < 0xF0) return first_two >= 0xE0A0 && (first_two & 0xFFE0) != 0xEDA0 ? 3 : 0;
-  return follows(3) && first_two >= 0xF090 && first_two < 0xF490 ? 4 : 0;
-}
-
-void append_json(std::string& to, std::string_view text) {
-  to += '"';
-  while (!text.empty()) {
-    auto length = utf8_length(text);
-    if (length == 0) {
-      to += "\xEF\xBF\xBD";  // readers refuse a whole line for one wrong byte
-    } else if (is_control(text[0])) {
-      fmt::format_to(out(to), "\\u{:04x}", static_cast<unsigned char>(text[0]));
-    } else {
-      if (text[0] == '"' || text[0] == '\\') to += '\\';
-      to += text.substr(0, length);
-    }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  to += '"';
-}
-
-struct json_of_value {
-  std::string& to;
-
-  void operator()(const std::string& text) const { append_json(to, text); }
-  void operator()(double value) const {
-    auto text = fmt::format("{}", value);
-    std::isfinite(value) ? void(to += text) : append_json(to, text);  // JSON has no infinity
-  }
-  void operator()(const std::vector<std::string>& list) const {
-    to += '[';
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      if (i > 0) to += ',';
-      append_json(to, list[i]);
-    }
-    to += ']';
-  }
-  void operator()(auto value) const { fmt::format_to(out(to), "{}", value); }
-};
-
-// -------------------------------------------------------------------------------------- handlers
-
-std::string line_of(const log_event& event, log_format format, bool colors) {
-  return format == log_format::json ? logger::format_json(event)
-                                    : logger::format_text(event, colors);
-}
-
-/// Writes with one system call where it can, so that lines of several programs do not mix. A broken
-/// stderr is left alone: there is nobody to tell.
-void write_to_stderr(std::string_view text) {
-  while (!text.empty()) {
-    auto written = ::write(STDERR_FILENO, text.data(), text.size());
-    if (written >= 0) {
-      text.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno == EAGAIN) {  // another program made our terminal non-blocking
-      pollfd stderr_ready{STDERR_FILENO, POLLOUT, 0};
-      ::poll(&stderr_ready, 1, 1000);
-    } else if (errno != EINTR) {
-      return;
-    }
-  }
-}
-
-bool stderr_has_colors() {
-  const char* term = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) && !std::getenv("NO_COLOR") &&
-         std::string_view(term ? term : "dumb") != "dumb";
-}
-
-/// What the logger attaches: a log_handler, and for files a way to push out what they hold back.
-struct sink {
-  log_handler handle;
-  std::function<void()> flush;
-};
-
-sink stderr_sink(log_format format) {
-  bool colors = stderr_has_colors();
-  auto handle = [=](const log_event& event) {
-    write_to_stderr(line_of(event, format, colors) + '\n');
-  };
-  return {handle, {}};
-}
-
-/// A file that rotates. A full disk may have room again later, so a failure is told on stderr,
-/// once, and the file is tried again with the next line.
-class log_file {
- public:
-  explicit log_file(const logger_options& options)
-      : format_(options.format),
-        sink_(options.file, static_cast<std::size_t>(options.max_file_size), options.max_files) {
-    sink_.set_pattern("%v");
-  }
-
-  void handle(const log_event& event) {
-    auto line = line_of(event, format_, false);
-    attempt([&] { sink_.log(spdlog::details::log_msg("", spdlog::level::info, line)); });
-    unflushed_ = true;
-    if (event.level <= log_level::error) flush();
-  }
-
-  void flush() {
-    // Only a flush that has something to write proves that there is room: a line may have gone to a
-    // buffer, and after an error the buffer is empty.
-    if (!std::exchange(unflushed_, false)) return;
-    if (attempt([&] { sink_.flush(); })) failing_ = false;
-  }
-
- private:
-  template <class Action>
-  bool attempt(Action action) {
-    try {
-      action();
-      return true;
-    } catch (const spdlog::spdlog_ex& error) {
-      if (!std::exchange(failing_, true))
-        write_to_stderr(fmt::format("log lines are lost: {}\n", error.what()));
-      return false;
-    }
-  }
-
-  log_format format_;
-  spdlog::sinks::rotating_file_sink_st sink_;
-  bool unflushed_ = false;
-  bool failing_ = false;
-};
-
-sink sink_for(const logger_options& options) {
-  if (options.file.empty()) return stderr_sink(options.format);
-  auto file = std::make_shared<log_file>(options);
-  return {[file](const log_event& event) { file->handle(event); }, [file] { file->flush(); }};
-}
+using detail::sink;
 
 // ---------------------------------------------------------------------------------------- filter
 
@@ -302,10 +60,15 @@ class name_filter {
 
 // ------------------------------------------------------------------------------------ dispatcher
 
+sink default_sink(const logger_options& options) {
+  return detail::with_burst_limit(
+      detail::sink_for(options), options.burst_limit, options.burst_window);
+}
+
 /// The handlers, and how they are called; used by one thread at a time.
 class dispatcher {
  public:
-  dispatcher() { attach(logger::default_handler, stderr_sink(log_format::text)); }
+  dispatcher() { attach(logger::default_handler, default_sink({})); }
 
   void attach(logger::handler_id id, sink sink) {
     detach(id);
@@ -334,6 +97,17 @@ class dispatcher {
   void flush() {
     for (auto& entry : handlers_)
       if (entry->output.flush) entry->output.flush();
+  }
+
+  /// Lets the outputs tell of what they have dropped; answers when to do so again.
+  std::optional<sink::clock::time_point> settle_bursts(bool in_any_case = false) {
+    std::optional<sink::clock::time_point> next;
+    for (auto& entry : handlers_) {
+      if (!entry->output.settle) continue;
+      auto due = entry->output.settle(sink::clock::now(), in_any_case);
+      if (due && (!next || *due < *next)) next = due;
+    }
+    return next;
   }
 
  private:
@@ -374,7 +148,7 @@ class dispatcher {
     if (depth_ > 0) return;
     drop_detached();
     for (auto failures = std::exchange(failures_, {}); const auto& failure : failures) {
-      if (handlers_.empty()) write_to_stderr(logger::format_text(failure) + '\n');
+      if (handlers_.empty()) detail::write_to_stderr(logger::format_text(failure) + '\n');
       dispatch(failure);
     }
   }
@@ -430,6 +204,7 @@ class core {
     if (inside_handler) return;
     auto bytes = weight(event);
     std::unique_lock lock(mutex_);
+    if (sync_limit_ > 0) wait_for_room(lock);
     if (mode_ == mode::queued && is_full(event.level)) {
       ++dropped_;
       overloaded_ = true;
@@ -457,9 +232,10 @@ class core {
     return timeout == timeout.max() || finished.wait_for(timeout) == std::future_status::ready;
   }
 
-  void set_limit(std::size_t limit) {
+  void set_limits(std::size_t limit, std::size_t sync_limit) {
     std::lock_guard lock(mutex_);
     limit_ = std::max<std::size_t>(limit, 16);
+    sync_limit_ = sync_limit;
   }
 
   name_filter filter;
@@ -481,6 +257,30 @@ class core {
     std::size_t quarters = level <= log_level::error ? 5 : 4;
     return queue_.size() + in_hand_ >= limit_ * quarters / 4 ||
            queued_bytes_ + in_hand_bytes_ >= byte_limit / 4 * quarters;
+  }
+
+  /// By the system's clock, whose waits the thread sanitizer understands; if it is set meanwhile, the
+  /// caller looks again.
+  template <class Condition>
+  static void wait_until(
+      std::condition_variable& signal, std::unique_lock<std::mutex>& lock,
+      sink::clock::time_point when, Condition condition) {
+    auto left = when - sink::clock::now();
+    signal.wait_until(
+        lock,
+        std::chrono::system_clock::now() +
+            std::chrono::duration_cast<std::chrono::system_clock::duration>(left),
+        condition);
+  }
+
+  /// Holds up a caller that is faster than the output, but not for ever.
+  void wait_for_room(std::unique_lock<std::mutex>& lock) {
+    ++waiting_;
+    auto limit = sink::clock::now() + std::chrono::seconds(1);
+    wait_until(room_, lock, limit, [&] {
+      return mode_ != mode::queued || queue_.size() + in_hand_ < sync_limit_;
+    });
+    --waiting_;
   }
 
   void submit(std::unique_lock<std::mutex>& lock, item item) {
@@ -522,22 +322,31 @@ class core {
   void loop() {
     inside_handler = true;
     std::vector<item> batch;
-    while (auto dropped = take(batch)) {
+    std::optional<sink::clock::time_point> due;
+    while (auto dropped = take(batch, due)) {
       std::lock_guard working(dispatch_mutex_);
       for (auto& item : batch) handle(item);
-      if (*dropped > 0) report_dropped(*dropped);
+      if (*dropped > 0) dispatcher_.dispatch(detail::dropped_event(*dropped));
       dispatcher_.flush();
+      due = dispatcher_.settle_bursts();
       batch.clear();
     }
   }
 
-  /// Waits for work; answers how many lines were dropped behind it, or nothing at the end.
-  std::optional<std::size_t> take(std::vector<item>& batch) {
+  /// Waits for work, until `due` if there is such a time; answers how many lines were dropped behind
+  /// it, or nothing at the end.
+  std::optional<std::size_t> take(
+      std::vector<item>& batch, std::optional<sink::clock::time_point> due) {
     std::unique_lock lock(mutex_);
     in_hand_ = in_hand_bytes_ = 0;
     overloaded_ = false;
-    wake_.wait(lock, [&] { return !queue_.empty() || dropped_ > 0 || mode_ != mode::queued; });
-    if (queue_.empty() && dropped_ == 0) return std::nullopt;
+    if (waiting_ > 0) room_.notify_all();
+    auto has_work = [&] { return !queue_.empty() || dropped_ > 0 || mode_ != mode::queued; };
+    if (due)
+      wait_until(wake_, lock, *due, has_work);
+    else
+      wake_.wait(lock, has_work);
+    if (queue_.empty() && dropped_ == 0 && mode_ != mode::queued) return std::nullopt;
     batch.swap(queue_);
     in_hand_ = batch.size();
     in_hand_bytes_ = std::exchange(queued_bytes_, 0);
@@ -550,17 +359,10 @@ class core {
     dispatcher_.dispatch(item.event);
   }
 
-  void report_dropped(std::size_t count) {
-    dispatcher_.dispatch(
-        {.time = std::chrono::system_clock::now(),
-         .level = log_level::warning,
-         .message = fmt::format("{} messages dropped", count),
-         .fields = {{"dropped", static_cast<std::int64_t>(count)}}});
-  }
-
   void close() {
     if (inside_handler) return;  // a handler called exit
-    bool drained = run([](dispatcher&) {}, std::chrono::seconds(5));
+    bool drained = run(
+        [](dispatcher& handlers) { handlers.settle_bursts(true); }, std::chrono::seconds(5));
     {
       std::lock_guard lock(mutex_);
       if (mode_ != mode::queued) return;
@@ -578,6 +380,9 @@ class core {
   std::size_t in_hand_bytes_ = 0;
   std::size_t dropped_ = 0;
   std::size_t limit_ = logger_options().queue_limit;
+  std::size_t sync_limit_ = logger_options().sync_limit;
+  std::size_t waiting_ = 0;
+  std::condition_variable room_;
   mode mode_ = mode::queued;
   std::thread thread_;
 
@@ -602,45 +407,6 @@ log_event make_event(
 
 }  // namespace
 
-// ---------------------------------------------------------------------------------------- values
-
-std::string_view to_string(log_level level) {
-  auto index = static_cast<int>(level) + 1;
-  return level_names[static_cast<std::size_t>(index)];
-}
-
-log_level to_log_level(std::string_view name) {
-  auto found = std::ranges::find(level_names, name);
-  if (found == level_names.end())
-    throw std::invalid_argument(
-        fmt::format("expected level to be one of {}, got {}", fmt::join(level_names, ", "), name));
-  return static_cast<log_level>(found - level_names.begin() - 1);
-}
-
-const log_value* log_event::field(std::string_view name) const {
-  auto found = std::ranges::find(fields, name, &log_field::name);
-  return found == fields.end() ? nullptr : &found->value;
-}
-
-log_value log_view::copy() const {
-  switch (kind_) {
-    case kind::integer:
-      return integer_;
-    case kind::real:
-      return real_;
-    case kind::boolean:
-      return boolean_;
-    case kind::list:
-      return *list_;
-    case kind::natural:
-      if (integer_ >= 0) return integer_;
-      return std::to_string(static_cast<std::uint64_t>(integer_));
-    case kind::text:
-      break;
-  }
-  return std::string(text_);
-}
-
 // --------------------------------------------------------------------------------------- logging
 
 void logger::set_level(log_level level) noexcept {
@@ -654,15 +420,40 @@ void logger::write(log_level level, std::string_view message, log_arguments fiel
 
 void logger::write(log_event event) { core::instance().push(std::move(event)); }
 
+namespace {
+
+/// A report is an event as well, whatever the level: `roost.report`, with its fields as metadata.
+void tell_telemetry(
+    log_level level, std::string_view kind, std::string_view message, log_arguments fields) {
+  static const telemetry::event report{"roost.report"};
+  if (!report.enabled()) return;
+  std::vector<log_value> copies;
+  copies.reserve(fields.size());
+  std::vector<telemetry::argument> metadata{
+      {"kind", kind}, {"level", to_string(level)}, {"message", message}};
+  for (const auto& field : fields) {
+    copies.push_back(field.value.copy());
+    const auto& copy = copies.back();
+    metadata.push_back(
+        {field.name,
+         std::visit([](const auto& value) { return telemetry::value(value); }, copy)});
+  }
+  auto time = std::chrono::system_clock::now().time_since_epoch();
+  std::vector<telemetry::argument> measurements{{"system_time", time}};
+  telemetry::execute(report, telemetry::values(measurements), telemetry::values(metadata));
+}
+
+}  // namespace
+
 void logger::report(
     log_level level, std::string_view kind, std::string_view message, log_arguments fields) {
+  tell_telemetry(level, kind, message, fields);
   if (!enabled(level)) return;
   auto& core = core::instance();
   if (!core.refuses(level)) core.push(make_event(level, kind, message, fields));
 }
 
 void logger::report(const crash_report& crash) {
-  if (!enabled(log_level::error)) return;
   auto who = crash.name.empty() ? crash.process : crash.name + ' ' + crash.process;
   report(
       log_level::error, "crash_report", "process " + who + " crashed: " + crash.reason,
@@ -698,35 +489,15 @@ bool logger::detach(handler_id id) {
 
 bool logger::flush(std::chrono::milliseconds timeout) {
   return !inside_handler &&
-         core::instance().run([](dispatcher& handlers) { handlers.flush(); }, timeout);
+         core::instance().run(
+             [](dispatcher& handlers) {
+               handlers.flush();
+               handlers.settle_bursts(true);
+             },
+             timeout);
 }
 
 bool logger::is_filtered(std::string_view name) { return core::instance().filter.matches(name); }
-
-std::string logger::format_text(const log_event& event, bool colors) {
-  auto color = colors ? color_of(event.level) : "";
-  auto line = fmt::format(
-      "{:%Y-%m-%d %H:%M:%S}.{:03} {}[{}]{} ", calendar(event.time, false),
-      milliseconds_of(event.time), color, to_string(event.level), color.empty() ? "" : "\x1b[0m");
-  if (!event.kind.empty()) line += event.kind + ": ";
-  append_escaped(line, event.message, "\n  ");
-  append_fields(line, event);
-  return line;
-}
-
-std::string logger::format_json(const log_event& event) {
-  auto line = fmt::format(
-      R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:03}Z","level":"{}","message":)",
-      calendar(event.time, true), milliseconds_of(event.time), to_string(event.level));
-  append_json(line, event.message);
-  if (!event.kind.empty()) append_json(line += R"(,"kind":)", event.kind);
-  const char* separator = R"(,"fields":{)";
-  for (const auto& field : event.fields) {
-    append_json(line += std::exchange(separator, ","), field.name);
-    std::visit(json_of_value{line += ':'}, field.value);
-  }
-  return line += event.fields.empty() ? "}" : "}}";
-}
 
 // --------------------------------------------------------------------------------- configuration
 
@@ -735,8 +506,8 @@ namespace {
 logger_options read_options(const config& section) {
   logger_options options;
   auto level = section.get<std::string>("level", "info");
-  if (std::ranges::find(level_names, level) == level_names.end())
-    throw section.error("level", fmt::format("one of {}", fmt::join(level_names, ", ")));
+  if (std::ranges::find(detail::level_names, level) == detail::level_names.end())
+    throw section.error("level", fmt::format("one of {}", fmt::join(detail::level_names, ", ")));
   options.level = to_log_level(level);
   auto format = section.get<std::string>("format", "text");
   if (format != "text" && format != "json") throw section.error("format", "text or json");
@@ -747,6 +518,13 @@ logger_options read_options(const config& section) {
   options.max_files = section.get_in<std::size_t>("max_files", options.max_files, 1, 1000);
   options.queue_limit =
       section.get_in<std::size_t>("queue_limit", options.queue_limit, 16, 1'000'000);
+  options.sync_limit = section.get_in<std::size_t>("sync_limit", 0, 0, 1'000'000);
+  options.burst_limit =
+      section.get_in<std::size_t>("burst_limit", options.burst_limit, 0, 1'000'000);
+  options.burst_window = section.get("burst_window", options.burst_window);
+  if (options.burst_window < std::chrono::milliseconds(1) ||
+      options.burst_window > std::chrono::hours(1))
+    throw section.error("burst_window", "between 1ms and 1h");
   options.filter = section.get("filter", options.filter);
   return options;
 }
@@ -754,16 +532,10 @@ logger_options read_options(const config& section) {
 }  // namespace
 
 void configure_logger(const logger_options& options) {
-  sink sink;
-  try {
-    sink = sink_for(options);
-  } catch (const spdlog::spdlog_ex& error) {
-    throw std::invalid_argument(fmt::format(
-        "expected {} to be a writable log file, got \"{}\"", options.file, error.what()));
-  }
+  auto sink = default_sink(options);
   auto& core = core::instance();
   core.filter.set(options.filter);
-  core.set_limit(options.queue_limit);
+  core.set_limits(options.queue_limit, options.sync_limit);
   logger::set_level(options.level);
   core.run([sink](dispatcher& handlers) { handlers.attach(logger::default_handler, sink); }, {});
 }

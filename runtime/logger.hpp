@@ -19,14 +19,20 @@
 //     max_files: 5           # how many of these older files are kept, 1–1000
 //     filter: [password, token]
 //     queue_limit: 8192      # lines, 16–1000000
+//     sync_limit: 0          # lines; 0: never
+//     burst_limit: 500       # lines in a burst_window; 0: no limit
+//     burst_window: 1s
 //
 // Order: handlers see lines in the order of the queue, one at a time, on the logger's thread. What
 // a handler itself logs is dropped, or it would never end. A handler that throws is detached, and
 // the others are told once.
 // Overload: past queue_limit lines (or 32 MiB of text) new lines are dropped and counted, and a
 // line "N messages dropped" follows; error and above may use a quarter more, so that a flood of
-// details cannot hide a crash. Elixir first makes the callers wait; here a worker serves many
-// processes, so nobody waits.
+// details cannot hide a crash. The default handler writes at most burst_limit lines in a window (error
+// and above: a quarter more) and then tells how many it dropped; other handlers see them all. OTP first
+// makes the callers wait; here a worker serves many processes, so nobody waits, unless sync_limit says
+// that callers wait, up to a second, while so many lines are queued. The queue never grows past its
+// limit, so there is no flush_qlen at which it would be thrown away.
 // Exit: returning from main or std::exit writes what is queued, for at most 5 s. abort and _exit do
 // not: call flush() before. A daemon forks before its first line, as the thread stays behind.
 // Hygiene: a field whose name contains a word of `filter`, in any case, reads [FILTERED].
@@ -110,6 +116,9 @@ struct logger_options {
   std::uint64_t max_file_size = 10ull << 20;  // bytes, at least 1
   std::size_t max_files = 5;                  // older files, 1–1000
   std::size_t queue_limit = 8192;             // lines, at least 16; some 2 MB when they are short
+  std::size_t sync_limit = 0;                 // lines that wait before callers do; 0: callers never do
+  std::size_t burst_limit = 500;              // lines per window that the default handler writes
+  std::chrono::milliseconds burst_window{1000};
 
   // Phoenix filters password only; our sockets also carry their token as a parameter.
   std::vector<std::string> filter = {"password", "token"};
@@ -204,7 +213,9 @@ inline void debug(std::string_view message, log_arguments fields = {}) {
   log(log_level::debug, message, fields);
 }
 
-/// A report is data with a kind; as text it is a block with one field on each line.
+/// A report is data with a kind; as text it is a block with one field on each line. It is also the
+/// telemetry event `roost.report`, whatever the level, with kind, level, message and the fields as
+/// metadata; a list is an object of type std::vector<std::string>.
 void report(
     log_level level, std::string_view kind, std::string_view message, log_arguments fields = {});
 void report(const crash_report& crash);  // at level error

@@ -1,10 +1,13 @@
 #include "runtime/logger.hpp"
 #include "runtime/config.hpp"
+#include "runtime/logger_output.hpp"
+#include "runtime/telemetry.hpp"
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <ctime>
@@ -368,6 +371,111 @@ TEST_CASE("past the queue's limit lines are dropped and counted, errors last") {
   CHECK(log.messages().back() == "again");
 }
 
+TEST_CASE("a burst passes up to the limit, errors a quarter further, and each window begins anew") {
+  using namespace std::chrono_literals;
+  roost::detail::burst_limit limit(8, 1s);
+  auto now = roost::detail::burst_limit::time_point{} + 1h;
+  auto passed = [&](log_level level, int lines) {
+    int count = 0;
+    for (int i = 0; i < lines; ++i) count += limit.allow(level, now);
+    return count;
+  };
+  CHECK_FALSE(limit.due());
+  CHECK(passed(log_level::info, 10) == 8);
+  CHECK(passed(log_level::error, 10) == 2);
+  CHECK(limit.due() == now + 1s);
+  CHECK(limit.take_dropped() == 10);
+  CHECK_FALSE(limit.due());
+  now += 1s;
+  CHECK(passed(log_level::info, 10) == 8);
+}
+
+TEST_CASE("a flood of lines fills the log file up to the burst's limit, and the rest is counted") {
+  temporary_folder folder;
+  auto file = folder.path / "flood.log";
+  roost::configure_logger({.file = file, .burst_limit = 5, .burst_window = std::chrono::hours(1)});
+  std::size_t seen = 0;
+  auto id = logger::attach([&](const log_event&) { ++seen; });
+  for (int i = 0; i < 100; ++i) logger::info("line");
+  logger::flush();
+  logger::detach(id);
+  CHECK(seen == 100);  // other handlers have no such limit
+  auto lines = lines_of(file);
+  REQUIRE(lines.size() == 6);
+  CHECK(lines.back().ends_with("95 messages dropped dropped=95"));
+  roost::configure_logger(roost::logger_options{});
+}
+
+TEST_CASE("what a burst has dropped is told when its window is over, without another line") {
+  temporary_folder folder;
+  auto file = folder.path / "flood.log";
+  roost::configure_logger(
+      {.file = file, .burst_limit = 1, .burst_window = std::chrono::milliseconds(50)});
+  logger::info("one");
+  logger::info("two");
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (lines_of(file).size() < 2 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  REQUIRE(lines_of(file).size() == 2);
+  CHECK(lines_of(file).back().ends_with("1 messages dropped dropped=1"));
+  roost::configure_logger(roost::logger_options{});
+}
+
+TEST_CASE("with a sync limit callers wait for a slow output instead of losing lines") {
+  collected log({.queue_limit = 100, .sync_limit = 10});
+  auto slow = logger::attach(
+      [](const log_event&) { std::this_thread::sleep_for(std::chrono::microseconds(100)); });
+  for (int i = 0; i < 500; ++i) logger::info("line");
+  CHECK(log.events().size() == 500);
+  logger::detach(slow);
+}
+
+TEST_CASE("a report is a telemetry event as well, whatever the level") {
+  namespace telemetry = roost::telemetry;
+  collected log({.level = log_level::none});
+  std::vector<std::string> seen;
+  telemetry::attach(
+      "test", "roost.report",
+      [&](std::string_view, const telemetry::values&, const telemetry::values& metadata) {
+        seen.push_back(metadata["kind"].to_string() + " " + metadata["level"].to_string());
+        if (auto* child = metadata.find("child")) seen.push_back(child->to_string());
+        if (auto* links = metadata.find("links"))
+          seen.push_back(links->as<texts>() ? links->as<texts>()->front() : "");
+      });
+  logger::report(log_level::debug, "progress_report", "child started", {{"child", "counter"}});
+  roost::crash_report crash;
+  crash.links = {"<0.1.0>"};
+  logger::report(crash);
+  telemetry::detach("test");
+  logger::report(log_level::debug, "progress_report", "child started", {{"child", "counter"}});
+  CHECK(seen == texts{"progress_report debug", "counter", "crash_report error", "<0.1.0>"});
+  CHECK(log.events().empty());
+}
+
+TEST_CASE("hostile text stays within its JSON line, and every line can be read") {
+  temporary_folder folder;
+  auto file = folder.path / "hostile.log";
+  roost::configure_logger({.format = roost::log_format::json, .file = file, .burst_limit = 0});
+  std::string every_byte;
+  for (int i = 0; i < 256; ++i) every_byte += static_cast<char>(i);
+  for (const auto& text :
+       {every_byte, std::string("\"}\n{\"level\":\"info\"}"), std::string("\\\"\\"),
+        std::string("\xe2\x80\xa8 \xc0\xaf \xf5\x80\x80\x80 \xe2\x82")})
+    logger::error(text, {{text, text}, {"list", texts{text}}});
+  logger::flush();
+  auto lines = lines_of(file);
+  REQUIRE(lines.size() == 4);
+  for (const auto& line : lines) {
+    // YAML reads JSON; the raw bytes that JSON does not allow in a string must be gone.
+    CHECK(std::ranges::none_of(line, [](char c) { return static_cast<unsigned char>(c) < 0x20; }));
+    CHECK_NOTHROW(roost::config::from_text(line, "line"));
+    auto parsed = roost::config::from_text(line, "line");
+    CHECK(parsed.get<std::string>("level", "") == "error");
+    CHECK(parsed.size("fields") == 2);
+  }
+  roost::configure_logger(roost::logger_options{});
+}
+
 TEST_CASE("huge lines fill the queue by their size") {
   collected log;
   blocking_handler handler;
@@ -474,7 +582,7 @@ TEST_CASE("a wrong logger setting names its line") {
 }
 
 TEST_CASE("a program that logs and exits (run by another test)" * doctest::skip()) {
-  roost::configure_logger({.queue_limit = 5000});
+  roost::configure_logger({.queue_limit = 5000, .burst_limit = 0});
   static struct last_words {
     ~last_words() { logger::error("from a destructor"); }
   } last;
