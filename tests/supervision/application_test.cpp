@@ -137,10 +137,12 @@ TEST_CASE_FIXTURE(several, "the end of a temporary application leaves the others
 }
 
 TEST_CASE_FIXTURE(several, "the end of a permanent application stops all others in order") {
-  finished run{start({"--set", "base.crash=true"})};
+  finished run{start({"--set", "main.crash=true"})};
   CHECK(run.code == 1);
   CHECK(run.says("the supervision tree has ended"));
-  CHECK(run.order.back() == "stop log");
+  arguments last(run.order.end() - 6, run.order.end());
+  CHECK(last == arguments{"stop main", "stop prep web", "stop web", "stop done web", "stop log",
+                          "stop base"});
 }
 
 TEST_CASE_FIXTURE(several, "a start phase that fails stops what has started, with code 1") {
