@@ -8,6 +8,7 @@
 //   roost::child<counter>({.name = "counter"}, 0)
 //   roost::child<roost::pub_sub>({.name = "chat"})
 //   roost::with(roost::child<counter>(0), {.restart = roost::transient, .shutdown = 10s})
+//   roost::with(roost::child<feed>(url), {.backoff = roost::backoff{.min = 1s, .max = 60s}})
 //
 // A server states its own defaults with a member
 // `static constexpr roost::child_options child_options{.restart = roost::temporary};`
@@ -30,6 +31,7 @@ struct child_options {
   std::optional<enum restart> restart = {};
   std::optional<shutdown_time> shutdown = {};
   std::optional<bool> significant = {};
+  std::optional<struct backoff> backoff = {};
 };
 
 struct child_spec {
@@ -44,27 +46,38 @@ struct child_spec {
   shutdown_time shutdown = std::chrono::milliseconds(5000);  // a supervisor: infinity
   bool significant = false;  // only with transient or temporary: see auto_shutdown
   child_type type = child_type::worker;
+  std::optional<struct backoff> backoff = {};  // instead of the supervisor's
 };
+
+/// Throws std::invalid_argument, with one reason, if no supervisor could use the spec: missing_id,
+/// missing_start, invalid_shutdown, invalid_backoff, bad_combination.
+void validate(const child_spec& spec);
 
 /// The spec with some of its values changed.
 child_spec with(child_spec spec, const child_options& options);
 
 namespace detail {
 
+/// Throw std::invalid_argument if no supervisor could work like this.
+void check_intensity(int max_restarts, std::chrono::milliseconds max_seconds);
+void check_backoff(const backoff& options, std::string_view whose);
+
 /// "chat::counter" → "counter": what people call the child.
 std::string short_name(std::string_view type);
 
 /// A pinned child stays on the worker that starts it.
-child_spec::start_function starter(std::function<std::unique_ptr<behavior>()> make,
-                                   process_name name, bool pinned = false);
+child_spec::start_function starter(
+    std::function<std::unique_ptr<behavior>()> make, process_name name, bool pinned = false);
 
 template <class S, class... Args>
 child_spec server_spec(start_options options, Args... args) {
-  static_assert((std::copy_constructible<Args> && ...),
-                "start arguments are copied, because a restart needs them again: make them "
-                "copyable, or pass a shared_ptr");
-  child_spec spec{.id = options.name.empty() ? short_name(type_name<S>()) : options.name.text(),
-                  .start = starter([args...] { return make_server<S>(args...); }, options.name)};
+  static_assert(
+      (std::copy_constructible<Args> && ...),
+      "start arguments are copied, because a restart needs them again: make them "
+      "copyable, or pass a shared_ptr");
+  child_spec spec{
+      .id = options.name.empty() ? short_name(type_name<S>()) : options.name.text(),
+      .start = starter([args...] { return make_server<S>(args...); }, options.name)};
   if constexpr (requires { S::child_options; }) spec = with(std::move(spec), S::child_options);
   return spec;
 }
@@ -88,21 +101,20 @@ requires detail::has_own_spec<S> child_spec child(typename S::options options) {
 }
 
 template <class S>
-  requires detail::makes_its_process<S>
-child_spec child(typename S::options options) {
-  return {.id = options.name,
-          .start = detail::starter([options] { return S::make_process(options); }, options.name)};
+requires detail::makes_its_process<S> child_spec child(typename S::options options) {
+  return {
+      .id = options.name,
+      .start = detail::starter([options] { return S::make_process(options); }, options.name)};
 }
 
 template <class S, class... Args>
-  requires(!detail::has_own_spec<S> && !detail::makes_its_process<S>)
-child_spec child(start_options options, Args... args) {
+requires(!detail::has_own_spec<S> && !detail::makes_its_process<S>) child_spec
+    child(start_options options, Args... args) {
   return detail::server_spec<S>(std::move(options), std::move(args)...);
 }
 
 template <class S, class... Args>
-  requires(!detail::has_own_spec<S> && !detail::makes_its_process<S>)
-child_spec child(Args... args) {
+requires(!detail::has_own_spec<S> && !detail::makes_its_process<S>) child_spec child(Args... args) {
   return detail::server_spec<S>(start_options{}, std::move(args)...);
 }
 

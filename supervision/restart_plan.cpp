@@ -1,4 +1,6 @@
 #include "supervision/restart_plan.hpp"
+#include <algorithm>
+#include <cmath>
 
 namespace roost {
 
@@ -25,9 +27,29 @@ restart_plan plan_restart(enum strategy strategy, std::size_t count, std::size_t
 }
 
 bool restart_intensity::allow(clock::time_point now) {
-  recent_.push_back(now);
-  while (now - recent_.front() > window_) recent_.pop_front();
-  return recent_.size() <= static_cast<std::size_t>(max_restarts_);
+  constexpr std::size_t many = 1024;
+  if (recent_.size() >= many && now - recent_[recent_.size() - 2].last < window_ / many)
+    recent_.back() = {now, recent_.back().restarts + 1};
+  else
+    recent_.push_back({now, 1});
+  ++count_;
+  while (now - recent_.front().last > window_) {
+    count_ -= recent_.front().restarts;
+    recent_.pop_front();
+  }
+  return count_ <= max_restarts_;
+}
+
+std::chrono::milliseconds restart_delay::next(
+    const backoff& options, clock::time_point now, double random) {
+  auto long_enough = options.reset_after.count() < 0 ? options.max : options.reset_after;
+  if (started_ != clock::time_point::max() && now - started_ >= long_enough) failures_ = 0;
+  started_ = clock::time_point::max();
+  auto longest = static_cast<double>(options.max.count());
+  auto pause = static_cast<double>(options.min.count()) * std::pow(options.factor, failures_);
+  if (pause < longest) ++failures_;  // no further: the power would leave the range of double
+  pause = std::min(pause, longest) * (1 + options.jitter * (2 * random - 1));
+  return std::chrono::milliseconds(std::llround(std::min(pause, longest)));
 }
 
 }  // namespace roost

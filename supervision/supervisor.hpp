@@ -6,24 +6,38 @@
 //
 //   roost::supervisor_spec chat_supervisor() {
 //     return {
+//         .name = "chat",
 //         .strategy = roost::rest_for_one,
 //         .children = {
-//             roost::child<roost::pub_sub>({.name = "chat"}),
+//             roost::child<roost::pub_sub>({.name = "chat_pub_sub"}),
 //             roost::child<counter>(0),
 //             roost::child<roost::supervisor>({.name = "rooms", .children = {…}}),
 //         }};
 //   }
 //   auto pid = roost::start_link(chat_supervisor());
 //
+//   roost::supervisor chat{"chat"};                        // a handle: a name, a via name or a pid
+//   chat.start_child(roost::child<clock>({.name = "clock"}))
+//       .then([](roost::child_result started) { … });       // in a process
+//   auto stopped = chat.terminate_child("clock").get();    // in a thread
+//
+// For children that come and go in numbers there is dynamic_supervisor.hpp, for copies of one child
+// partition_supervisor.hpp, for a picture of the whole tree supervision_tree.hpp.
+//
 // Errors. A wrong spec throws std::invalid_argument with one reason: duplicate_child_id,
 // invalid_intensity, bad_combination… A child that fails to start stops the ones before it, and
 // start_error says which: {shutdown, {failed_to_start_child, id, reason}}. A child whose init says
-// ignore() is kept without a process.
+// ignore() is kept without a process. What cannot be done with a child is an answer: see
+// child_result.
+//
+// A supervisor answers questions at any time, while a child takes long to start or stop as well.
+// Operations on children act in the order in which they come; with one_for_one only those on the
+// same child wait for each other, with the other strategies all do.
 //
 // Thread safety: call from any process (`.then`) or thread (`.get()`).
 // Source: OTP supervisor; defaults of Elixir's Supervisor.
 #pragma once
-#include "supervision/child_spec.hpp"
+#include "supervision/child_result.hpp"
 
 namespace roost {
 
@@ -39,22 +53,8 @@ struct supervisor_spec {
   int max_restarts = 3;
   std::chrono::milliseconds max_seconds{5000};
   enum auto_shutdown auto_shutdown = auto_shutdown::never;
+  std::optional<struct backoff> backoff = {};  // a pause before each restart; none, as in OTP
   std::vector<child_spec> children = {};
-};
-
-/// One line of which_children.
-struct child_info {
-  std::string id;
-  pid process;  // nobody: not running
-  bool restarting = false;
-  child_type type = child_type::worker;
-};
-
-struct child_counts {
-  std::size_t specs = 0;
-  std::size_t active = 0;
-  std::size_t supervisors = 0;
-  std::size_t workers = 0;
 };
 
 class supervisor {
@@ -63,9 +63,30 @@ class supervisor {
   static roost::child_spec child_spec(options options);
 
   explicit supervisor(pid process) : process_(process) {}
-  explicit supervisor(std::string_view name) : process_(whereis(name)) {}
+  explicit supervisor(process_name name) : name_(std::move(name)) {}
 
-  pid process() const noexcept { return process_; }
+  /// Nobody, if the name is not registered.
+  pid process() const noexcept { return name_.empty() ? process_ : name_.process(); }
+
+  /// Adds a child behind the others and starts it. already_started, already_present, start_failed
+  /// (the child is not kept then), invalid_spec. Throws std::invalid_argument if no supervisor
+  /// could use it.
+  pending<child_result> start_child(roost::child_spec spec) const;
+
+  /// Stops a child as its `shutdown` says, or gives up its restart; its spec stays, unless it is
+  /// temporary. not_found.
+  pending<child_result> terminate_child(std::string id) const;
+
+  /// Starts a child that has no process. not_found, running, restarting, start_failed.
+  pending<child_result> restart_child(std::string id) const;
+
+  /// Forgets a child that has no process. not_found, running, restarting.
+  pending<child_result> delete_child(std::string id) const;
+
+  /// Nothing: there is no such child.
+  pending<std::optional<roost::child_spec>> get_childspec(std::string id) const;
+  pending<std::optional<roost::child_spec>> get_childspec(pid child) const;
+  pending<std::optional<child_info>> which_child(std::string id) const;
 
   /// In the order of the spec.
   pending<std::vector<child_info>> which_children() const;
@@ -73,6 +94,7 @@ class supervisor {
 
  private:
   pid process_;
+  process_name name_;
 };
 
 /// Throws std::invalid_argument if the spec cannot work.

@@ -121,3 +121,46 @@ TEST_CASE("the window slides: a steady trickle of restarts goes on for ever") {
   }
   CHECK_FALSE(allowed(2, 5s, {0ms, 1700ms, 3400ms, 5100ms}).back());
 }
+
+TEST_CASE("a pause doubles until its longest, and begins again after a long run") {
+  restart_delay delay;
+  backoff options{.min = 100ms, .max = 1s, .factor = 2, .jitter = 0};
+  auto now = start_of_time;
+  std::vector<std::chrono::milliseconds> pauses;
+  for (int i = 0; i < 6; ++i) {
+    delay.started(now);
+    now += 10ms;
+    pauses.push_back(delay.next(options, now, 0.5));
+  }
+  CHECK(pauses == std::vector<std::chrono::milliseconds>{100ms, 200ms, 400ms, 800ms, 1s, 1s});
+  CHECK(delay.next(options, now + 1h, 0.5) == 1s);  // it did not run
+  delay.started(now);
+  CHECK(delay.next(options, now + 999ms, 0.5) == 1s);
+  delay.started(now);
+  CHECK(delay.next(options, now + 1s, 0.5) == 100ms);
+}
+
+TEST_CASE("a pause is up to its jitter shorter or longer, and never longer than the longest") {
+  backoff options{.min = 100ms, .max = 110ms, .factor = 1, .jitter = 0.2};
+  auto pause = [&](double random) { return restart_delay{}.next(options, start_of_time, random); };
+  CHECK(pause(0) == 80ms);
+  CHECK(pause(0.5) == 100ms);
+  CHECK(pause(1) == 110ms);
+}
+
+TEST_CASE("a child may fail for years") {
+  restart_delay delay;
+  backoff options{.min = 1ms, .max = 30s, .factor = 1000, .jitter = 0};
+  for (int i = 0; i < 100'000; ++i) (void)delay.next(options, start_of_time, 0.5);
+  CHECK(delay.next(options, start_of_time, 0.5) == 30s);
+  backoff none{.min = 0ms, .max = 0ms};
+  CHECK(restart_delay{}.next(none, start_of_time, 0.5) == 0ms);
+}
+
+TEST_CASE("a great many restarts within the window are counted, to a thousandth of it") {
+  restart_intensity intensity{100'000, 1s};
+  auto now = start_of_time;
+  for (int i = 0; i < 100'000; ++i) CHECK(intensity.allow(now += 1us));
+  CHECK_FALSE(intensity.allow(now));
+  CHECK(intensity.allow(now + 1s + 1ms));
+}
