@@ -41,13 +41,21 @@ void print_text(std::string& out, std::string_view text);
 void print_number(std::string& out, double value);
 void print_milliseconds(std::string& out, std::chrono::nanoseconds value);
 
-/// The name of a type as the compiler prints it.
 template <class T>
-constexpr std::string_view type_name() {
+constexpr std::string_view find_type_name() {
   std::string_view text = __PRETTY_FUNCTION__;
   auto from = text.find("T = ") + 4;
   auto to = text.find_first_of(";]", from);
   return text.substr(from, to - from);
+}
+/// Found at compile time: calls and starts ask for names, and searching for one costs as much as a send.
+template <class T>
+inline constexpr std::string_view found_type_name = find_type_name<T>();
+
+/// The name of a type as the compiler prints it.
+template <class T>
+constexpr std::string_view type_name() {
+  return found_type_name<T>;
 }
 
 /// "chat::room" → "room"; what stands in angle brackets stays out.
