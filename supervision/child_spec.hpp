@@ -56,7 +56,57 @@ void validate(const child_spec& spec);
 /// The spec with some of its values changed.
 child_spec with(child_spec spec, const child_options& options);
 
+/// What a dynamic supervisor gives to each of its children: see dynamic_supervisor.hpp.
+template <class... Ts>
+using extra_arguments = std::tuple<Ts...>;
+
+/// Values of any types, for all children of a supervisor.
+class argument_list {
+ public:
+  argument_list() = default;
+  template <class... Ts>
+  argument_list(extra_arguments<Ts...> values)
+      : values_(std::make_shared<const std::tuple<Ts...>>(std::move(values))),
+        type_(detail::type_name<std::tuple<Ts...>>()) {}
+
+  std::string_view type() const noexcept { return type_; }  // empty: none were given
+  const void* values() const noexcept { return values_.get(); }
+
+ private:
+  std::shared_ptr<const void> values_;
+  std::string_view type_;
+};
+
 namespace detail {
+
+/// The extra arguments of the supervisor that starts a child just now. Throws std::invalid_argument if
+/// they are of another type.
+const void* find_extra_arguments(std::string_view type);
+
+/// Makes them known while it lives.
+class extra_arguments_scope {
+ public:
+  explicit extra_arguments_scope(const argument_list* arguments) noexcept;
+  extra_arguments_scope(const extra_arguments_scope&) = delete;
+  extra_arguments_scope& operator=(const extra_arguments_scope&) = delete;
+  ~extra_arguments_scope();
+
+ private:
+  const argument_list* before_;
+};
+
+/// An S from its supervisor's extra arguments, if it wants them, and its own.
+template <class S, class... Args>
+std::unique_ptr<behavior> make_child(const Args&... args) {
+  if constexpr (requires { typename S::extra_arguments; }) {
+    using extra = typename S::extra_arguments;
+    auto* values = static_cast<const extra*>(find_extra_arguments(type_name<extra>()));
+    return std::apply([&](const auto&... first) { return make_server<S>(first..., args...); },
+                      *values);
+  } else {
+    return make_server<S>(args...);
+  }
+}
 
 /// Throw std::invalid_argument if no supervisor could work like this.
 void check_intensity(int max_restarts, std::chrono::milliseconds max_seconds);
@@ -77,7 +127,7 @@ child_spec server_spec(start_options options, Args... args) {
       "copyable, or pass a shared_ptr");
   child_spec spec{
       .id = options.name.empty() ? short_name(type_name<S>()) : options.name.text(),
-      .start = starter([args...] { return make_server<S>(args...); }, options.name)};
+      .start = starter([args...] { return make_child<S>(args...); }, options.name)};
   if constexpr (requires { S::child_options; }) spec = with(std::move(spec), S::child_options);
   return spec;
 }
