@@ -29,16 +29,86 @@ namespace detail {
 
 pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,
                  std::string_view server) {
-  start_request request;
-  request.name = options.name;
-  request.attach = attach;
-  request.mailbox = options.mailbox;
-  auto outcome = start_process(std::move(behavior), std::move(request));
+  auto outcome = start_process(std::move(behavior), request_of(std::move(options), attach));
   using status = start_status;
   if (outcome.status == status::failed || outcome.status == status::already_started)
     throw start_error(std::move(outcome), server);
   return outcome.status == status::ignored ? pid{} : outcome.process;
 }
+
+start_request request_of(start_options options, attachment attach) {
+  start_request request;
+  request.name = std::move(options.name);
+  request.attach = attach;
+  request.mailbox = options.mailbox;
+  request.debug = std::move(options.debug);
+  request.priority = options.priority;
+  request.init_timeout = options.timeout;
+  request.hibernate_after = options.hibernate_after;
+  return request;
+}
+
+spawned start_monitored(std::unique_ptr<behavior> behavior, start_options options,
+                        std::string_view server) {
+  auto request = request_of(std::move(options), attachment::monitor);
+  auto ref = request.monitor = make_ref();
+  auto outcome = start_process(std::move(behavior), std::move(request));
+  using status = start_status;
+  if (outcome.status == status::failed || outcome.status == status::already_started)
+    throw start_error(std::move(outcome), server);
+  if (outcome.status == status::ignored) return {};
+  return {outcome.process, ref};
+}
+
+// --- stopping ------------------------------------------------------------------------------------
+
+namespace {
+
+/// Waits for the end of a server that was told to stop, and answers whoever told it.
+class end_watcher final : public behavior {
+ public:
+  end_watcher(pid watched, reference monitor, const message& question, exit_reason wanted)
+      : watched_(watched), monitor_(monitor), asker_(question.from), question_(question.ref),
+        wanted_(std::move(wanted)) {}
+
+  std::string_view initial_call() const noexcept override { return "roost::stop"; }
+
+  init_outcome init() override {
+    current_process()->more().monitors.insert(monitor_, watched_);
+    return {};
+  }
+
+  void handle(message& message) override {
+    auto* end = value_of<down>(message);
+    if (end == nullptr) return;
+    message_ptr answer = make_message<unit>(message_kind::reply);
+    if (!(end->reason == wanted_))
+      answer = make_message<death_notice>(message_kind::no_reply, end->reason);
+    answer->from = watched_;
+    answer->ref = question_;
+    enqueue(asker_, std::move(answer));
+    stop_self(exit_reason::normal);
+  }
+
+ private:
+  pid watched_;
+  reference monitor_;
+  pid asker_;
+  reference question_;
+  exit_reason wanted_;
+};
+
+/// Runs in the server: both ends of the monitor are set before either can act.
+message_ptr stop_and_tell(process& server, const exit_reason& reason) {
+  auto ref = make_ref();
+  auto watcher = start_process(
+      std::make_unique<end_watcher>(server.self(), ref, *server.handling, reason), {});
+  server.more().monitored_by.insert(ref, watcher.process);
+  stop_self(reason);
+  return nullptr;
+}
+
+}  // namespace
 
 // --- calls ---------------------------------------------------------------------------------------
 
@@ -118,9 +188,8 @@ void send_reply(pid caller, reference ref, message_ptr reply) {
   if (!ref) return;
   auto* me = current_process();
   if (me != nullptr) {
-    if (me->counts_out) ++me->more().messages_out;
-    if (me->extra && me->extra->tracer && reply->kind == message_kind::reply)
-      trace(*me, trace_event::replied, *reply);
+    if (me->extra && me->extra->debug && reply->kind == message_kind::reply)
+      trace(*me, trace_event::replied, *reply, caller);
     if (me->answering == ref)
       me->answering = {};
     else if (me->extra)
@@ -163,4 +232,14 @@ bool is_parent_exit(const exited& exit) noexcept {
 }
 
 }  // namespace detail
+
+pending<void> stop(pid process, exit_reason reason, std::chrono::milliseconds timeout) {
+  return pending<void>(detail::request{
+      process,
+      detail::make_message<detail::sys_request>(
+          detail::message_kind::sys,
+          [reason](detail::process& server) { return detail::stop_and_tell(server, reason); }),
+      timeout, "stop"});
+}
+
 }  // namespace roost

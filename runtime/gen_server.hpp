@@ -692,6 +692,11 @@ void continue_with(M message) {
 struct start_options {
   process_name name = {};  // registered before init runs; taken → start_error::already_started
   mailbox_options mailbox = {};  // a limit for the messages that wait; none by default
+  /// For an init that answers later(ref): it ends with `timeout` when it is not finished by then.
+  std::chrono::milliseconds timeout = infinity;
+  std::chrono::milliseconds hibernate_after = infinity;  // of silence
+  debug_options debug = {};                              // watched from the beginning: see sys.hpp
+  process_priority priority = process_priority::normal;
 };
 
 /// Why a server did not start.
@@ -721,6 +726,9 @@ std::unique_ptr<behavior> make_server(Args... args) {
 
 pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,
                  std::string_view server);
+spawned start_monitored(std::unique_ptr<behavior> behavior, start_options options,
+                        std::string_view server);
+start_request request_of(start_options options, attachment attach);
 
 }  // namespace detail
 
@@ -748,6 +756,39 @@ server<S> start(start_options options, Args... args) {
 template <class S, class... Args>
 server<S> start(Args... args) {
   return start<S>(start_options{}, std::move(args)...);
+}
+
+/// A server that its starter watches from the beginning. An empty handle has no reference.
+template <class S>
+struct monitored_server {
+  server<S> handle;
+  reference ref;
+};
+
+/// As start, and monitors the server: its end comes as a `down` with this reference. A server that does
+/// not start sends none.
+template <class S, class... Args>
+monitored_server<S> start_monitor(start_options options, Args... args) {
+  auto [process, ref] = detail::start_monitored(detail::make_server<S>(std::move(args)...),
+                                                std::move(options), detail::type_name<S>());
+  return {server<S>(process), ref};
+}
+template <class S, class... Args>
+monitored_server<S> start_monitor(Args... args) {
+  return start_monitor<S>(start_options{}, std::move(args)...);
+}
+
+// --- stopping a server ---------------------------------------------------------------------------
+
+/// Ends a server with `reason`, after what waits in its mailbox and with terminate(), and answers when
+/// it has ended. Fails with `noproc` when it is not there, with its own reason when it ends with
+/// another one, and with `timeout`; there is none unless one is given.
+pending<void> stop(pid process, exit_reason reason = exit_reason::normal,
+                   std::chrono::milliseconds timeout = infinity);
+template <class S>
+pending<void> stop(const server<S>& server, exit_reason reason = exit_reason::normal,
+                   std::chrono::milliseconds timeout = infinity) {
+  return stop(server.process(), std::move(reason), timeout);
 }
 
 }  // namespace roost

@@ -36,7 +36,7 @@ struct reference {
 };
 
 /// As process_flag(priority, …).
-enum class process_priority : std::uint8_t { low, normal, high };
+enum class process_priority : std::uint8_t { low, normal, high, max };
 std::string to_string(process_priority priority);
 
 reference make_ref();

@@ -293,11 +293,17 @@ bool is_stale_timeout(process& process, const message& message) {
   return ours;
 }
 
+/// What tools and the library itself want of the process is no event of the server.
+bool is_question(const message& message) noexcept {
+  return message.kind == message_kind::sys || message.kind == message_kind::task;
+}
+
 void handle(process& process, message& message) {
   process.handling = &message;
   ++process.reductions;
   if (is_stale_timeout(process, message)) return;
-  if (process.extra && process.extra->tracer) trace(process, trace_event::received, message);
+  if (process.extra && process.extra->debug && !is_question(message))
+    trace(process, trace_event::received, message, message.from);
   guarded(process, [&] {
     switch (message.kind) {
       case message_kind::reply:
@@ -329,7 +335,10 @@ void report_crash(const process& process, const exit_reason& reason, std::string
   report.where = reason.where();
   report.last_message = last;
   if (process.parent) report.ancestors.push_back(to_string(process.parent));
-  if (process.does) report.state = process.does->state_text();
+  if (process.sensitive)
+    report.state = "(sensitive)";
+  else if (process.does)
+    report.state = process.does->state_text();
   report.message_queue_len = process.home->queued.load(std::memory_order_relaxed);
   if (process.extra)
     process.extra->links.for_each(
@@ -426,8 +435,11 @@ void push_front(process& process, message_ptr message) noexcept {
   publish_queued(process, 1);
 }
 
-void trace(process& process, trace_event::kind_of_event what, const message& message) {
-  send(process.extra->tracer, trace_event{process.self(), what, describe(message)});
+void trace(process& process, trace_event::kind_of_event what, const message& message, pid peer) {
+  if (process.sensitive) return;
+  auto& debug = process.extra->debug;
+  debug->happened(process, what, message, peer);
+  if (debug->is_idle()) debug.reset();  // its last function wants no more events
 }
 
 void flush_down(process& process, reference ref) noexcept {
@@ -446,7 +458,7 @@ void end_process(process& process, const exit_reason& reason) noexcept {
   auto why = reason;
   std::string last;
   if (process.handling != nullptr && !process.by_signal && !why.is_orderly())
-    last = describe(*process.handling);
+    last = process.sensitive ? "(sensitive)" : describe(*process.handling);
   if (!process.by_signal && process.does && !process.initializing) {
     guarded(process, [&] { process.does->terminate(why); });
     if (process.ending) why = *process.ending;
@@ -468,7 +480,28 @@ void end_process(process& process, const exit_reason& reason) noexcept {
 }
 
 namespace {
+
 bool run_messages(process& process, slot& slot, worker& here, unsigned budget);
+
+/// Runs when the silence is over, or lasts: nothing was handled since the timer was started.
+void fall_asleep(process& process, std::uint64_t reductions) {
+  if (!process.extra || !process.does) return;  // ends
+  process.extra->falls_asleep = false;
+  if (process.reductions != reductions) return;  // going idle starts the next timer
+  process.extra->asleep_at = reductions;
+  hibernate();
+}
+
+}  // namespace
+
+/// At most one timer runs, however often the process wakes meanwhile.
+void hibernate_later(process& process) {
+  auto& extra = *process.extra;
+  if (extra.falls_asleep || process.reductions == extra.asleep_at) return;
+  extra.falls_asleep = true;
+  auto job = [seen = process.reductions] { fall_asleep(*current_process(), seen); };
+  timer(arm_timer(extra.hibernate_after, process.self(),
+                  make_message<task>(message_kind::inspect, std::move(job))));
 }
 
 bool run_process(slot& slot, unsigned budget) {
@@ -523,6 +556,7 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
                  : process.selective                         ? take_wanted(process)
                                                              : take_oldest(process);
     if (next == nullptr) {
+      if (process.hibernates) hibernate_later(process);
       if (try_idle(slot)) return false;
       continue;
     }

@@ -18,6 +18,7 @@
 #include "runtime/compact_map.hpp"
 #include "runtime/gen_server.hpp"
 #include "runtime/sys.hpp"
+#include "runtime/sys_debug.hpp"
 #include "runtime/process.hpp"
 #include <any>
 #include <atomic>
@@ -170,10 +171,13 @@ struct process_extra {
   std::map<std::string, std::any, std::less<>> dictionary;
   std::string label;
   std::vector<pid> ancestors;
-  pid tracer;
-  std::uint64_t messages_out = 0;
   std::uint64_t messages_dropped = 0;  // by the limit of the mailbox
   std::unique_ptr<foreign_ties> foreign;
+  std::unique_ptr<sys_debug> debug;           // while somebody watches
+  std::chrono::milliseconds hibernate_after{-1};
+  std::uint64_t asleep_at = ~0ULL;            // the reductions at the last hibernation
+  bool falls_asleep = false;                  // a timer runs that may end in hibernation
+  pid group_leader;
 };
 
 struct process {
@@ -208,7 +212,8 @@ struct process {
   bool suspended = false;
   bool selective = false;         // asks its behavior which messages it wants
   message* looked_at = nullptr;   // selective: nothing up to here is wanted
-  bool counts_out = false;        // sys statistics are on
+  bool hibernates = false;        // after a silence: see hibernate_after
+  bool sensitive = false;         // its messages and state are shown to nobody
   bool run_once = false;          // ends when nothing is left to wait for
   mailbox_policy policy = mailbox_policy::drop_newest;
   bool told_long = false;         // the system monitor knows that the mailbox is long
@@ -242,8 +247,8 @@ bool run_process(slot& slot, unsigned budget);
 /// Puts a message in front of everything that waits.
 void push_front(process& process, message_ptr message) noexcept;
 
-/// Tells the tracer what the process does.
-void trace(process& process, trace_event::kind_of_event what, const message& message);
+/// Tells those who watch what the process does; it has a sys_debug.
+void trace(process& process, trace_event::kind_of_event what, const message& message, pid peer);
 
 /// Drops a DOWN for `ref` that waits in the queue.
 void flush_down(process& process, reference ref) noexcept;
@@ -254,6 +259,9 @@ process* current_process() noexcept;
 /// Runs code as a process that does not run at the moment, on the worker that it is pinned to: what
 /// a socket's event does is done by the socket's process. An exception ends the process.
 void run_as(process& process, const std::function<void()>& code);
+
+/// The process has nothing to do: it hibernates when that lasts.
+void hibernate_later(process& process);
 
 /// Ends `process` now. Only for the one who runs it.
 void end_process(process& process, const exit_reason& reason) noexcept;

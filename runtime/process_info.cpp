@@ -1,6 +1,7 @@
 #include "runtime/process_info.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/scheduler.hpp"
+#include <cstdio>
 #include <malloc.h>
 
 namespace roost {
@@ -46,7 +47,9 @@ process_details details_of(process& process) {
   extra.links.for_each([&](pid other, char) { info.links.push_back(other); });
   extra.monitors.for_each([&](reference, pid other) { info.monitors.push_back(other); });
   extra.monitored_by.for_each([&](reference, pid other) { info.monitored_by.push_back(other); });
-  for (auto& [key, value] : extra.dictionary) info.dictionary.push_back(key);
+  info.group_leader = extra.group_leader;
+  if (!process.sensitive)
+    for (auto& [key, value] : extra.dictionary) info.dictionary.push_back(key);
   return info;
 }
 
@@ -81,6 +84,7 @@ std::string to_string(process_priority priority) {
     case process_priority::low: return "low";
     case process_priority::normal: return "normal";
     case process_priority::high: return "high";
+    case process_priority::max: return "max";
   }
   return "unknown";
 }
@@ -105,6 +109,25 @@ std::vector<pid> processes() {
 
 process_priority set_priority(process_priority priority) {
   return me("set_priority").home->priority.exchange(priority, std::memory_order_relaxed);
+}
+
+bool set_sensitive(bool on) { return std::exchange(me("set_sensitive").sensitive, on); }
+
+pid group_leader() noexcept {
+  auto* running = current_process();
+  return running != nullptr && running->extra ? running->extra->group_leader : pid{};
+}
+
+pid set_group_leader(pid leader) {
+  return std::exchange(me("set_group_leader").more().group_leader, leader);
+}
+
+void puts(std::string_view line) {
+  if (auto leader = group_leader())
+    return send(leader, io_output{self(), std::string(line) + "\n"});
+  auto text = std::string(line) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stdout);  // one call: lines do not mix
+  std::fflush(stdout);
 }
 
 void set_label(std::string label) { me("set_label").more().label = std::move(label); }

@@ -12,9 +12,12 @@
 // The question is a signal: it does not wait behind queued messages, only for the end of the handler
 // that runs. Nothing, when the process has gone.
 //
-// Thread safety: process_info may be asked from anywhere; the flags, the label and the dictionary are
-// the calling process's own.
-// Source: erlang:process_info/2, erlang:process_flag/2, proc_lib:set_label/1.
+// Each process has a group leader, which it inherits from its parent: a process that takes what it
+// prints with puts(), such as a shell. Without one, puts() writes to the standard output.
+//
+// Thread safety: process_info and puts may be used anywhere; the flags, the label, the group leader and
+// the dictionary are the calling process's own.
+// Source: erlang:process_info/2, erlang:process_flag/2, erlang:group_leader/0, proc_lib:set_label/1.
 #pragma once
 #include "runtime/gen_server.hpp"
 #include <any>
@@ -48,8 +51,9 @@ struct process_details {
   std::vector<pid> links;
   std::vector<pid> monitors;
   std::vector<pid> monitored_by;
-  std::vector<std::string> dictionary;  // its keys
+  std::vector<std::string> dictionary;  // its keys; none of a sensitive process
   std::chrono::milliseconds uptime{0};
+  pid group_leader;
 };
 
 /// What is known of a process; nothing if it has gone.
@@ -58,11 +62,33 @@ pending<std::optional<process_details>> process_info(pid process);
 /// Every process of this node; a snapshot.
 std::vector<pid> processes();
 
-/// Of the calling process. `high` runs before `normal`, `low` one time in eight. Answers the old one.
+/// Of the calling process. `high` runs before `normal`, `low` one time in eight. `max` runs before all
+/// others and starves them while it has work: it is for the short work of a runtime. Answers the old one.
 process_priority set_priority(process_priority priority);
+
+/// The messages and the state of a sensitive process stay out of crash reports, traces and logs.
+/// Answers the old setting.
+bool set_sensitive(bool on);
 
 /// A text for tools, shown beside the pid.
 void set_label(std::string label);
+
+// --- the group leader ------------------------------------------------------------------------------
+
+/// What a group leader gets: text that a process has printed.
+struct io_output {
+  pid from;
+  std::string text;
+};
+
+/// Who takes what the calling process prints; nobody: the standard output.
+pid group_leader() noexcept;
+
+/// For the calling process, and for those that it starts from now on. Answers the old one.
+pid set_group_leader(pid leader);
+
+/// Prints a line. Lines of one process keep their order; a group leader that has gone hears nothing.
+void puts(std::string_view line);
 
 // --- the process dictionary ------------------------------------------------------------------------
 

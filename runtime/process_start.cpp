@@ -1,6 +1,7 @@
 // Starting processes: in place, as the new process, on the starter's thread.
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/names.hpp"
+#include "runtime/process_info.hpp"
 #include "runtime/process_run.hpp"
 #include "runtime/receive.hpp"
 #include "runtime/scheduler.hpp"
@@ -20,6 +21,7 @@ start_outcome outcome_of(process& process, const init_outcome& init) {
 void attach_to_parent(process& process, pid parent, bool link) {
   process.parent = parent;
   process.ends_with_parent = link || !parent;
+  if (auto leader = group_leader()) process.more().group_leader = leader;  // of the starter
   if (!link) return;
   process.more().links.insert(parent, 0);
   if (current_process() != nullptr) current_process()->more().links.insert(process.self(), 0);
@@ -32,9 +34,15 @@ void watch_child(process& child, const start_request& request) {
 }
 
 /// A process that never came to life: nobody is linked to it and nobody hears of it.
-void abandon(process& process, const exit_reason& reason) {
-  if (current_process() != nullptr && current_process()->extra) current_process()->extra->links.erase(process.self());
-  if (process.extra) process.extra->links.erase(process.parent);
+void abandon(process& process, const start_request& request, const exit_reason& reason) {
+  if (auto* me = current_process(); me != nullptr && me->extra) {
+    me->extra->links.erase(process.self());
+    me->extra->monitors.erase(request.monitor);
+  }
+  if (process.extra) {
+    process.extra->links.erase(process.parent);
+    process.extra->monitored_by.erase(request.monitor);
+  }
   process.initializing = true;  // it never ran, so terminate() has nothing to end
   process.by_signal = reason.is_orderly();
   end_process(process, reason);
@@ -69,6 +77,28 @@ void give_back_name(process& process, const process_name& name) {
   process.ending = nullptr;
 }
 
+/// An init that goes on for longer ends its process with `timeout`.
+void limit_init(process& process, std::chrono::milliseconds limit) {
+  auto give_up = [] {
+    auto& me = *current_process();
+    if (!me.initializing) return;
+    me.by_signal = true;
+    me.ending = std::make_unique<exit_reason>(exit_reason::timeout);
+  };
+  timer(arm_timer(limit, process.self(), make_message<task>(message_kind::inspect, give_up)));
+}
+
+/// What only some are started with.
+void apply_options(process& process, const start_request& request) {
+  auto& debug = request.debug;
+  if (debug.trace || debug.log != 0 || debug.statistics || !debug.log_to_file.empty())
+    guarded(process, [&] { apply_debug_options(process, debug); });
+  if (request.hibernate_after.count() >= 0) {
+    process.more().hibernate_after = request.hibernate_after;
+    process.hibernates = true;
+  }
+}
+
 start_outcome start_here(std::unique_ptr<behavior> behavior, start_request request, pid parent) {
   auto& slot = take_slot();
   if (request.worker >= 0 || request.pinned)
@@ -81,6 +111,7 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   process.policy = request.mailbox.policy;
   process.started = worker::current()->now();
   slot.limit.store(request.mailbox.limit, std::memory_order_relaxed);
+  slot.priority.store(request.priority, std::memory_order_relaxed);
   slot.root.store(!parent && !request.owned, std::memory_order_relaxed);
   if (auto owner = take_name(process, request.name)) {
     process.initializing = true;
@@ -90,6 +121,7 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   }
   attach_to_parent(process, parent, request.attach == attachment::link && current_process() != nullptr);
   if (request.monitor) watch_child(process, request);
+  apply_options(process, request);
   init_outcome init;
   {
     as_process scope{&process};
@@ -102,18 +134,21 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   if (outcome.status == status::ignored || outcome.status == status::failed) {
     process.ending = nullptr;
     give_back_name(process, request.name);
-    abandon(process, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
+    abandon(process, request, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
     return outcome;
   }
   if (outcome.status == status::later) {
     process.initializing = true;
     process.more().on_started = std::move(request.on_started);
+    if (request.init_timeout.count() >= 0) limit_init(process, request.init_timeout);
   }
   process.starts = request.has_work;
-  if (process.starts || process.oldest != nullptr)
+  if (process.starts || process.oldest != nullptr) {
     schedule(slot);  // also for what init continues with
-  else
+  } else {
+    if (process.hibernates) hibernate_later(process);
     release(slot);
+  }
   return outcome;
 }
 

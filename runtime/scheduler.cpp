@@ -192,6 +192,7 @@ slot* run_list::pop() noexcept {
 
 void worker::push(slot& slot) noexcept {
   auto priority = slot.priority.load(std::memory_order_relaxed);
+  if (priority == process_priority::max) return max_.push(slot);
   if (priority == process_priority::high) return high_.push(slot);
   if (priority == process_priority::low) return low_.push(slot);
   if (slot.home.load(std::memory_order_relaxed) != unpinned) return pinned_.push(slot);
@@ -204,6 +205,7 @@ void worker::push(slot& slot) noexcept {
 }
 
 slot* worker::pop() noexcept {
+  if (auto* job = max_.pop()) return job;
   bool eighth = ++pops_ % 8 == 0;
   if (eighth)
     if (auto* job = low_.pop()) return job;
@@ -227,8 +229,8 @@ slot* worker::pop_normal() noexcept {
 }
 
 bool worker::has_work() const noexcept {
-  return ring_.size() > 0 || !overflow_.empty() || !pinned_.empty() || !high_.empty() ||
-         !low_.empty();
+  return ring_.size() > 0 || !overflow_.empty() || !pinned_.empty() || !max_.empty() ||
+         !high_.empty() || !low_.empty();
 }
 
 void worker::take_inbox() noexcept {

@@ -151,6 +151,7 @@ class worker {
   run_ring ring_;
   std::deque<slot*> overflow_;      // what the ring had no room for
   run_list pinned_;
+  run_list max_;
   run_list high_;
   run_list low_;
   unsigned pops_ = 0;

@@ -25,6 +25,14 @@ struct mailbox_options {
   mailbox_policy policy = mailbox_policy::drop_newest;
 };
 
+/// What watches a server from its beginning: see sys.hpp.
+struct debug_options {
+  bool trace = false;            // as sys::trace
+  std::size_t log = 0;           // as sys::log: so many events
+  bool statistics = false;       // as sys::statistics
+  std::string log_to_file = {};  // as sys::log_to_file
+};
+
 }  // namespace roost
 
 namespace roost::detail {
@@ -40,6 +48,10 @@ struct start_outcome {
 struct start_request {
   process_name name = {};
   mailbox_options mailbox = {};
+  debug_options debug = {};
+  process_priority priority = process_priority::normal;
+  std::chrono::milliseconds init_timeout{-1};    // for an init that answers `later`
+  std::chrono::milliseconds hibernate_after{-1};
   attachment attach = attachment::none;
   /// Told once, on the new process's thread, when an init that answered `later` has finished.
   std::function<void(start_outcome)> on_started = {};

@@ -303,8 +303,8 @@ TEST_CASE_FIXTURE(node, "statistics count, terminate ends in order") {
   sys::statistics(c.process(), true).get();
   for (int i = 0; i < 5; ++i) call(c, counter::get{}).get();
   auto report = sys::get_statistics(c.process()).get();
-  CHECK(report.messages_out == 5);
-  CHECK(report.reductions == 5);
+  CHECK(report->messages_out == 5);
+  CHECK(report->reductions == 5);
   sys::terminate(c.process()).get();
   CHECK(eventually([&] { return !is_alive(c.process()); }));
 }
