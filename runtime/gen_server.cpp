@@ -104,7 +104,7 @@ message_ptr stop_and_tell(process& server, const exit_reason& reason) {
   auto watcher = start_process(
       std::make_unique<end_watcher>(server.self(), ref, *server.handling, reason), {});
   server.more().monitored_by.insert(ref, watcher.process);
-  stop_self(reason);
+  server.does->stop(reason);
   return nullptr;
 }
 

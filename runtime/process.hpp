@@ -263,6 +263,8 @@ class behavior {
   virtual init_outcome init() = 0;
   virtual void handle(message& message) = 0;
   virtual void terminate(const exit_reason&) {}
+  /// Told to end, by roost::stop or sys::terminate: after this handler, unless it has to wait for others.
+  virtual void stop(const exit_reason& reason);
   virtual std::string_view initial_call() const noexcept = 0;
   /// Where the state is, as std::optional<S>*, if it is of the type with this name.
   virtual void* state_place(std::string_view) noexcept { return nullptr; }
@@ -280,6 +282,7 @@ void set_node_name(std::string name);  // before the first process
 
 /// Ends the running process with `reason` after the current handler.
 void stop_self(exit_reason reason);
+inline void behavior::stop(const exit_reason& reason) { stop_self(reason); }
 
 pid name_or_throw(std::string_view name);
 [[noreturn]] void throw_nobody(std::string_view name);

@@ -239,8 +239,8 @@ pending<void> no_debug(pid of, milliseconds timeout) {
 
 pending<void> terminate(pid of, exit_reason reason, milliseconds timeout) {
   return pending<void>(detail::request{
-      of, detail::make_sys_request([reason](detail::behavior&) -> detail::message_ptr {
-        detail::stop_self(reason);
+      of, detail::make_sys_request([reason](detail::behavior& behavior) -> detail::message_ptr {
+        behavior.stop(reason);
         return detail::done();
       }),
       timeout, "sys::terminate"});

@@ -220,7 +220,7 @@ std::vector<pid> dynamic_supervisor_process::processes_in_order() const {
 }
 
 /// Stops all children at once, then ends. One timer for all that have the same time to stop.
-void dynamic_supervisor_process::end_with(const exit_reason& reason) {
+void dynamic_supervisor_process::stop(const exit_reason& reason) {
   if (ending_) return;
   ending_ = reason;
   erase_if(children_, [](auto& entry) { return entry.second.state == child_state::restarting; });
@@ -275,7 +275,7 @@ void dynamic_supervisor_process::report_bad_stops() {
 void dynamic_supervisor_process::on_exit(const exited& exit) {
   auto at = children_.find(exit.from);
   if (at == children_.end()) {
-    if (is_parent_exit(exit)) end_with(exit.reason);
+    if (is_parent_exit(exit)) stop(exit.reason);
     return;
   }
   auto& child = at->second;
@@ -326,7 +326,7 @@ bool dynamic_supervisor_process::count_restart(pid process, const child& child) 
   if (intensity_.allow(restart_intensity::clock::now())) return true;
   report_child(name_, "shutdown", as_offender(process, child), "reached_max_restart_intensity");
   children_.erase(process);
-  end_with(exit_reason::shutdown);
+  stop(exit_reason::shutdown);
   return false;
 }
 

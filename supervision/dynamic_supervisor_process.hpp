@@ -25,6 +25,7 @@ class dynamic_supervisor_process : public behavior, public tree_node {
   std::string_view initial_call() const noexcept override { return "roost::dynamic_supervisor"; }
   init_outcome init() override;
   void handle(message& message) override;
+  void stop(const exit_reason& reason) override;
   tree_view look(std::size_t most) const override;
 
  protected:
@@ -102,7 +103,6 @@ class dynamic_supervisor_process : public behavior, public tree_node {
   std::chrono::milliseconds delay_of(child& child);
 
   std::vector<pid> processes_in_order() const;
-  void end_with(const exit_reason& reason);
   void end_if_done();
   void kill_rest(shutdown_time after);
   void note_bad_stop(pid process, const child& child, const exit_reason& reason);

@@ -488,12 +488,16 @@ supervisor_process::progress supervisor_process::try_again(child& child, const s
 
 // --- exits ---------------------------------------------------------------------------------------
 
+void supervisor_process::stop(const exit_reason& reason) {
+  give_up(outcome::shut_down, reason);
+  proceed();
+}
+
 void supervisor_process::on_exit(const exited& exit) {
   auto* found = find(exit.from);
   if (found == nullptr) {
-    if (!is_parent_exit(exit)) return;
-    give_up(outcome::shut_down, exit.reason);
-    return proceed();
+    if (is_parent_exit(exit)) stop(exit.reason);
+    return;
   }
   auto keep = found->shared_from_this();
   auto& child = *keep;

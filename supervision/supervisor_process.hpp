@@ -34,6 +34,7 @@ class supervisor_process : public behavior, public tree_node {
   std::string_view initial_call() const noexcept override { return "roost::supervisor"; }
   init_outcome init() override;
   void handle(message& message) override;
+  void stop(const exit_reason& reason) override;
   tree_view look(std::size_t most) const override;
 
  protected:

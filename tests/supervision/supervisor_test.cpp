@@ -742,3 +742,32 @@ TEST_CASE("a wrong spec is found before anything starts, also inside another") {
   CHECK_THROWS_AS(start_link(wrong), std::invalid_argument);
   CHECK_THROWS_AS(child<roost::supervisor>(wrong), std::invalid_argument);
 }
+
+namespace {
+
+/// Takes a moment to say goodbye.
+struct slow_to_stop {
+  using messages = roost::messages<>;
+  std::atomic<int>* ended;
+  static init_result<slow_to_stop> init(std::atomic<int>* ended) {
+    trap_exit(true);
+    return slow_to_stop{ended};
+  }
+  void terminate(const exit_reason&) {
+    std::this_thread::sleep_for(20ms);
+    ++*ended;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(node, "a supervisor that is told to stop ends after its children") {
+  std::atomic<int> ended{0};
+  auto top = start_link({.children = {roost::child<slow_to_stop>(&ended)}});
+  stop(top, exit_reason::shutdown).get();
+  CHECK(ended == 1);
+  auto other = start_link({.children = {roost::child<slow_to_stop>(&ended)}});
+  sys::terminate(other, exit_reason::shutdown).get();
+  CHECK(eventually([&] { return !is_alive(other); }));
+  CHECK(ended == 2);
+}
