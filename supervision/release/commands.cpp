@@ -35,8 +35,10 @@ int ping(const node_files& files) {
     ask(client, "ping");
     std::cout << "pong\n";
     return exit_code::in_order;
-  } catch (const nobody_there&) {
+  } catch (const nobody_there& error) {
     std::cout << "pang\n";
+    std::string_view why = error.what();
+    if (!why.ends_with("nobody")) std::cerr << why << "\n";  // this user may not ask, for example
     return exit_code::failed;
   }
 }

@@ -223,10 +223,13 @@ void control_server::finish(int exit_code) {
 
 control_client::control_client(const std::string& path) : descriptor_(new_socket(0)) {
   address where(path);
-  if (descriptor_ >= 0 && ::connect(descriptor_, where.get(), address::size) == 0) return;
+  bool connected =
+      descriptor_ >= 0 && ::connect(descriptor_, where.get(), address::size) == 0;
   // A socket without a listener was left behind by a node that was killed.
   bool absent = errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED;
-  auto reason = absent ? "nobody" : '"' + last_error() + '"';
+  // Somebody else may have put one into a directory that all may write to.
+  if (connected && (::geteuid() == 0 || is_allowed(descriptor_))) return;
+  auto reason = connected ? "one of another user" : absent ? "nobody" : '"' + last_error() + '"';
   if (descriptor_ >= 0) ::close(descriptor_);
   throw nobody_there("expected a running node at " + path + ", got " + reason);
 }

@@ -2,6 +2,7 @@
 // all memory reserved before. glibc's backtrace() is safe once it has been called; dladdr may wait
 // for the loader's lock, so an alarm ends a handler that hangs.
 #include "supervision/release/crash_handler.hpp"
+#include "runtime/spawn.hpp"
 #include <dlfcn.h>
 #include <elf.h>
 #include <execinfo.h>
@@ -173,6 +174,44 @@ int find_build_id(dl_phdr_info* info, std::size_t, void*) {
   return 1;
 }
 
+constexpr bool sanitized =
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    true;  // the sanitizers have reports of their own
+#else
+    false;
+#endif
+
+/// For the calling thread, once.
+void use_signal_stack() {
+  constexpr std::size_t size = 64 * 1024;
+  struct stack {
+    stack() : memory(new char[size]) {
+      stack_t description{};
+      description.ss_sp = memory.get();
+      description.ss_size = size;
+      ::sigaltstack(&description, nullptr);
+    }
+    ~stack() {
+      stack_t off{};
+      off.ss_flags = SS_DISABLE;
+      ::sigaltstack(&off, nullptr);
+    }
+    std::unique_ptr<char[]> memory;
+  };
+  static thread_local stack only;
+}
+
+/// A process that is gone as soon as its worker has started it.
+class stack_giver final : public behavior {
+ public:
+  init_outcome init() override {
+    use_signal_stack();
+    return {init_status::ignore, exit_reason::normal};
+  }
+  void handle(message&) override {}
+  std::string_view initial_call() const noexcept override { return "stack_giver"; }
+};
+
 [[noreturn]] void on_terminate() {
   writer out(-1);
   out.text("uncaught exception");
@@ -196,9 +235,7 @@ void install_crash_handler(const std::string& file, const std::string& program) 
   auto size = ::readlink("/proc/self/exe", settings.executable, sizeof settings.executable - 1);
   settings.executable[size > 0 ? size : 0] = '\0';
   ::dl_iterate_phdr(find_build_id, nullptr);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  return;  // the sanitizers have reports of their own
-#endif
+  if (sanitized) return;
   void* warm_up[1];
   ::backtrace(warm_up, 1);  // loads libgcc, which must not happen in a handler
   use_signal_stack();
@@ -210,23 +247,10 @@ void install_crash_handler(const std::string& file, const std::string& program) 
   std::set_terminate(on_terminate);
 }
 
-void use_signal_stack() {
-  constexpr std::size_t size = 64 * 1024;
-  struct stack {
-    stack() : memory(new char[size]) {
-      stack_t description{};
-      description.ss_sp = memory.get();
-      description.ss_size = size;
-      ::sigaltstack(&description, nullptr);
-    }
-    ~stack() {
-      stack_t off{};
-      off.ss_flags = SS_DISABLE;
-      ::sigaltstack(&off, nullptr);
-    }
-    std::unique_ptr<char[]> memory;
-  };
-  static thread_local stack only;
+void use_signal_stacks(std::size_t workers) {
+  if (sanitized) return;
+  for (std::size_t i = 0; i < workers; ++i)
+    start_process(std::make_unique<stack_giver>(), {.worker = static_cast<int>(i)});
 }
 
 }  // namespace roost::detail

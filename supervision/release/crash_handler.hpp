@@ -10,16 +10,17 @@
 //   build id of bin/chat: 7298baaa…; lines: addr2line -Cfe bin/chat 0x51234 …
 //
 // For SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT. An uncaught exception is named too.
-// Limits: a thread whose stack has overflown gets no report unless it has called
-// use_signal_stack(); heart names the signal anyway.
+// Limits: a thread whose stack has overflown gets no report unless it has a stack for signals; heart
+// names the signal anyway.
 #pragma once
+#include <cstddef>
 #include <string>
 
 namespace roost::detail {
 
 void install_crash_handler(const std::string& file, const std::string& program);
 
-/// Gives the calling thread a stack for signal handlers, once.
-void use_signal_stack();
+/// Gives each worker thread a stack for signal handlers, as handlers are where recursion runs away.
+void use_signal_stacks(std::size_t workers);
 
 }  // namespace roost::detail

@@ -17,6 +17,7 @@
 namespace roost::detail {
 namespace {
 
+using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 using kind = node_event::kind;
 
@@ -79,6 +80,7 @@ int node::run(std::vector<application_spec> applications) {
     runtime runtime{
         {.schedulers = settings_.schedulers, .shutdown_timeout = std::chrono::seconds(1)}};
     application_config().check_unknown();
+    use_signal_stacks(runtime.schedulers());
     set_current_controller(&controller);
     control_.emplace(files_.control_socket(), commands());
     start_pulse();
@@ -116,8 +118,8 @@ std::map<std::string, control_command> node::commands() {
 /// Answers how long that may take.
 control_reply node::request(kind what) {
   events_.push({.what = what});
-  return {
-      .text = std::to_string(settings_.shutdown_timeout.count()), .waits_for_end = true};
+  auto limit = std::min(settings_.shutdown_timeout, std::chrono::milliseconds(24h));
+  return {.text = std::to_string(limit.count()), .waits_for_end = true};
 }
 
 void node::start_pulse() {

@@ -168,7 +168,7 @@ TEST_CASE_FIXTURE(under_heart, "a daemon may have a heart") {
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE_FIXTURE(under_heart, "a dying node leaves a backtrace that addr2line can read") {
-  finished run{start({"--set", "sample.extra=segfault", "--set", "heart.max_boot_crashes=1"})};
+  program run{start({"--set", "sample.extra=segfault", "--set", "heart.first_delay=1m"})};
   CHECK(run.says("reason: signal 11 (SIGSEGV)"));
   CHECK(run.says("backtrace: " + place(".crash")));
   std::ostringstream report;
@@ -176,5 +176,13 @@ TEST_CASE_FIXTURE(under_heart, "a dying node leaves a backtrace that addr2line c
   CHECK(report.str().starts_with("signal 11 (SIGSEGV)"));
   CHECK(report.str().find("sample_application+0x") != std::string::npos);
   CHECK(report.str().find("build id of") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(under_heart, "a stack that overflows in a handler leaves a backtrace as well") {
+  program run{start({"--set", "sample.extra=overflow", "--set", "heart.first_delay=1m"})};
+  CHECK(run.says("reason: signal 11 (SIGSEGV)"));
+  std::ostringstream report;
+  report << std::ifstream(place(".crash")).rdbuf();
+  CHECK(report.str().starts_with("signal 11 (SIGSEGV) at address 0x"));
 }
 #endif

@@ -48,6 +48,13 @@ struct broken {
   static roost::init_result<broken> init() { return roost::stop("no paper"); }
 };
 
+/// Recursion that no compiler can turn into a loop.
+int endless(int n) {  // NOLINT(misc-no-recursion)
+  volatile char frame[1024] = {};
+  frame[n % 1024] = static_cast<char>(n);
+  return n == 0 ? 0 : endless(n + 1) + frame[(n + 1) % 1024];
+}
+
 /// Starts, and crashes at once, or takes the whole program with it.
 struct hasty {
   struct crash {};
@@ -60,6 +67,7 @@ struct hasty {
   }
   void handle_cast(crash) {
     if (how == "segfault") std::raise(SIGSEGV);
+    if (how == "overflow") std::printf("%d", endless(1));
     throw std::runtime_error("in a hurry");
   }
 };
@@ -114,7 +122,7 @@ roost::supervisor_spec tree() {
   if (extra == "broken") spec.children.push_back(roost::child<broken>());
   if (extra == "hasty") spec.children.push_back(roost::child<hasty>(std::string("throw")));
   if (extra == "deaf") spec.children.push_back(deaf_child());
-  if (extra == "segfault") spec.children.push_back(roost::child<hasty>(std::string("segfault")));
+  if (extra == "segfault" || extra == "overflow") spec.children.push_back(roost::child<hasty>(extra));
   if (extra == "busy")
     for (int i = 0; i < 8; ++i)
       spec.children.push_back(roost::with(roost::child<busy>(), {.id = "busy" + std::to_string(i)}));
