@@ -446,3 +446,12 @@ TEST_CASE("the configuration of the program is empty until it is set") {
   CHECK(roost::application_config().get<int>("port", 4000) == 1);
   roost::set_application_config({});
 }
+
+TEST_CASE("who needs a few keys only may load a file whose other variables are not set") {
+  ::unsetenv("ROOST_TEST_ABSENT");
+  auto text = "node: {name: chat}\nsecret: ${ROOST_TEST_ABSENT}\nport: ${ROOST_TEST_ABSENT:-4000}";
+  auto conf = roost::config::from_text(text, "x.yaml", {}, roost::config_variables::optional);
+  CHECK(conf.get<std::string>("node.name", "") == "chat");
+  CHECK_FALSE(conf.has("secret"));
+  CHECK(conf.get<int>("port", 0) == 4000);
+}

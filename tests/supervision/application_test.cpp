@@ -125,6 +125,7 @@ TEST_CASE_FIXTURE(several, "applications start after what they depend on, and st
       arguments{"start base", "start log", "start web", "start phase warm_up of web",
                 "start phase accept of web", "start main", "stop main", "stop prep web", "stop web",
                 "stop done web", "stop log", "stop base"});
+  CHECK(run.text.find("running base log web\n") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(several, "the end of a temporary application leaves the others alone") {

@@ -138,6 +138,21 @@ TEST_CASE_FIXTURE(under_heart, "a node that hangs is killed when its beats have 
   CHECK(heart.exit_code() == exit_code::in_order);
 }
 
+TEST_CASE_FIXTURE(under_heart, "a node that says itself that it is not well is killed") {
+  ::setenv("SAMPLE_SICK", "1", 1);
+  program heart{start({"--set", "heart.beat_timeout=1s"})};
+  ::unsetenv("SAMPLE_SICK");
+  CHECK(heart.says("the node's heartbeats have stopped, killing it"));
+  CHECK(heart.says("reason: signal 6 (SIGABRT)"));
+}
+
+TEST_CASE_FIXTURE(under_heart, "a daemon whose heart gives up says so where it was called") {
+  finished run{command(
+      "daemon", {"--heart", "--set", "sample.extra=broken", "--set", "heart.max_boot_crashes=2"})};
+  CHECK(run.code == exit_code::given_up);
+  CHECK(run.says("heart gives up"));
+}
+
 TEST_CASE_FIXTURE(under_heart, "a node that restarts keeps its process and its heart") {
   program heart{start({"--set", "heart.beat_timeout=1s"})};
   REQUIRE(heart.says("started application=sample"));

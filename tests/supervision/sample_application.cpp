@@ -155,6 +155,9 @@ struct web {
   void start_phase(std::string_view phase) {
     if (phase == failing_phase) throw std::runtime_error(failing_phase + " failed");
     say("start phase " + std::string(phase) + " of web");
+    std::string names = "running";
+    for (const auto& one : roost::which_applications()) names += " " + one.name;
+    say(names);
   }
   void prep_stop() { say("stop prep web"); }
   void stop() { say("stop done web"); }
@@ -180,6 +183,7 @@ int main(int argc, char** argv) {
       .name = "sample", .config = "conf/sample.yaml", .version = "1.2.3"};
   if (std::getenv("SAMPLE_IN_A_HURRY") != nullptr)
     options.shutdown_timeout = std::chrono::milliseconds(50);
+  if (std::getenv("SAMPLE_SICK") != nullptr) options.heart_check = [] { return false; };
   if (std::getenv("SAMPLE_APPLICATIONS") != nullptr) return run_several(options, argc, argv);
   return roost::run_application(options, tree, argc, argv);
 }
