@@ -259,8 +259,8 @@ class core {
            queued_bytes_ + in_hand_bytes_ >= byte_limit / 4 * quarters;
   }
 
-  /// By the system's clock, whose waits the thread sanitizer understands; if it is set meanwhile, the
-  /// caller looks again.
+  /// By the system's clock, whose waits the thread sanitizer understands; if it is set meanwhile,
+  /// the caller looks again.
   template <class Condition>
   static void wait_until(
       std::condition_variable& signal, std::unique_lock<std::mutex>& lock,
@@ -333,8 +333,8 @@ class core {
     }
   }
 
-  /// Waits for work, until `due` if there is such a time; answers how many lines were dropped behind
-  /// it, or nothing at the end.
+  /// Waits for work, until `due` if there is such a time; answers how many lines were dropped
+  /// behind it, or nothing at the end.
   std::optional<std::size_t> take(
       std::vector<item>& batch, std::optional<sink::clock::time_point> due) {
     std::unique_lock lock(mutex_);
@@ -361,8 +361,8 @@ class core {
 
   void close() {
     if (inside_handler) return;  // a handler called exit
-    bool drained = run(
-        [](dispatcher& handlers) { handlers.settle_bursts(true); }, std::chrono::seconds(5));
+    bool drained =
+        run([](dispatcher& handlers) { handlers.settle_bursts(true); }, std::chrono::seconds(5));
     {
       std::lock_guard lock(mutex_);
       if (mode_ != mode::queued) return;
@@ -435,8 +435,7 @@ void tell_telemetry(
     copies.push_back(field.value.copy());
     const auto& copy = copies.back();
     metadata.push_back(
-        {field.name,
-         std::visit([](const auto& value) { return telemetry::value(value); }, copy)});
+        {field.name, std::visit([](const auto& value) { return telemetry::value(value); }, copy)});
   }
   auto time = std::chrono::system_clock::now().time_since_epoch();
   std::vector<telemetry::argument> measurements{{"system_time", time}};
@@ -488,13 +487,12 @@ bool logger::detach(handler_id id) {
 }
 
 bool logger::flush(std::chrono::milliseconds timeout) {
-  return !inside_handler &&
-         core::instance().run(
-             [](dispatcher& handlers) {
-               handlers.flush();
-               handlers.settle_bursts(true);
-             },
-             timeout);
+  return !inside_handler && core::instance().run(
+                                [](dispatcher& handlers) {
+                                  handlers.flush();
+                                  handlers.settle_bursts(true);
+                                },
+                                timeout);
 }
 
 bool logger::is_filtered(std::string_view name) { return core::instance().filter.matches(name); }

@@ -28,11 +28,11 @@
 // the others are told once.
 // Overload: past queue_limit lines (or 32 MiB of text) new lines are dropped and counted, and a
 // line "N messages dropped" follows; error and above may use a quarter more, so that a flood of
-// details cannot hide a crash. The default handler writes at most burst_limit lines in a window (error
-// and above: a quarter more) and then tells how many it dropped; other handlers see them all. OTP first
-// makes the callers wait; here a worker serves many processes, so nobody waits, unless sync_limit says
-// that callers wait, up to a second, while so many lines are queued. The queue never grows past its
-// limit, so there is no flush_qlen at which it would be thrown away.
+// details cannot hide a crash. The default handler writes at most burst_limit lines in a window
+// (error and above: a quarter more) and then tells how many it dropped; other handlers see them
+// all. OTP first makes the callers wait; here a worker serves many processes, so nobody waits,
+// unless sync_limit says that callers wait, up to a second, while so many lines are queued. The
+// queue never grows past its limit, so there is no flush_qlen at which it would be thrown away.
 // Exit: returning from main or std::exit writes what is queued, for at most 5 s. abort and _exit do
 // not: call flush() before. A daemon forks before its first line, as the thread stays behind.
 // Hygiene: a field whose name contains a word of `filter`, in any case, reads [FILTERED].
@@ -116,8 +116,8 @@ struct logger_options {
   std::uint64_t max_file_size = 10ull << 20;  // bytes, at least 1
   std::size_t max_files = 5;                  // older files, 1–1000
   std::size_t queue_limit = 8192;             // lines, at least 16; some 2 MB when they are short
-  std::size_t sync_limit = 0;                 // lines that wait before callers do; 0: callers never do
-  std::size_t burst_limit = 500;              // lines per window that the default handler writes
+  std::size_t sync_limit = 0;     // lines that wait before callers do; 0: callers never do
+  std::size_t burst_limit = 500;  // lines per window that the default handler writes
   std::chrono::milliseconds burst_window{1000};
 
   // Phoenix filters password only; our sockets also carry their token as a parameter.

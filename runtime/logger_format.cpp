@@ -168,8 +168,8 @@ std::string_view to_string(log_level level) {
 log_level to_log_level(std::string_view name) {
   auto found = std::ranges::find(detail::level_names, name);
   if (found == detail::level_names.end())
-    throw std::invalid_argument(
-        fmt::format("expected level to be one of {}, got {}", fmt::join(detail::level_names, ", "), name));
+    throw std::invalid_argument(fmt::format(
+        "expected level to be one of {}, got {}", fmt::join(detail::level_names, ", "), name));
   return static_cast<log_level>(found - detail::level_names.begin() - 1);
 }
 

@@ -28,8 +28,8 @@ struct sink {
 sink sink_for(const logger_options& options);
 sink stderr_sink(log_format format);
 
-/// An output that a flood of lines cannot fill: past the limit lines are dropped until the window is
-/// over, and then their number is told.
+/// An output that a flood of lines cannot fill: past the limit lines are dropped until the window
+/// is over, and then their number is told.
 sink with_burst_limit(sink output, std::size_t lines, std::chrono::milliseconds window);
 
 /// The decision of with_burst_limit. Pure: the caller says what time it is. As in the queue, error

@@ -43,8 +43,8 @@ class program {
       : options_(std::move(options)), applications_(std::move(applications)), path_(own_path()) {}
 
   int run(int argc, char** argv) {
-    auto parsed = parse_command_line(
-        {options_.name, options_.version, options_.config}, argc, argv);
+    auto parsed =
+        parse_command_line({options_.name, options_.version, options_.config}, argc, argv);
     if (auto* code = std::get_if<int>(&parsed)) return *code;
     line_ = std::get<command_line>(parsed);
     int code = exit_code::failed;

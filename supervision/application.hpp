@@ -36,8 +36,8 @@
 // the running processes.
 //
 // Exit codes: 0 stopped in order; 1 an application ended by itself or did not start (ping, stop,
-// …: nobody is there); 2 wrong command line or configuration; 3 killed before everything had stopped
-// in order; 4 a node of this name runs already; 5 heart has given up.
+// …: nobody is there); 2 wrong command line or configuration; 3 killed before everything had
+// stopped in order; 4 a node of this name runs already; 5 heart has given up.
 //
 // Thread safety: callbacks run one after the other on a thread of their own, where they may block.
 // Source: OTP application and init:stop; Elixir releases (bin/app start).

@@ -13,8 +13,7 @@ struct application_watcher {
   using messages = roost::messages<>;
   std::function<void(exit_reason)> tell;
 
-  static init_result<application_watcher> init(
-      pid root, std::function<void(exit_reason)> tell) {
+  static init_result<application_watcher> init(pid root, std::function<void(exit_reason)> tell) {
     monitor(root);
     return application_watcher{std::move(tell)};
   }
@@ -89,8 +88,7 @@ void application_controller::clean_up(std::string application) {
   });
 }
 
-bool application_controller::ends_node(
-    const std::string& application, bool ended_normally) const {
+bool application_controller::ends_node(const std::string& application, bool ended_normally) const {
   return detail::ends_node(spec_of(application).type, ended_normally);
 }
 

@@ -17,9 +17,9 @@ struct application_node {
   std::vector<std::string> depends_on;
 };
 
-/// Indexes in an order in which each application comes after those that it depends on, and otherwise
-/// as listed. Throws std::invalid_argument for a name that is empty or given twice, an unknown
-/// dependency, or a cycle.
+/// Indexes in an order in which each application comes after those that it depends on, and
+/// otherwise as listed. Throws std::invalid_argument for a name that is empty or given twice, an
+/// unknown dependency, or a cycle.
 std::vector<std::size_t> start_order(const std::vector<application_node>& applications);
 
 /// Whether the node goes down with an application of this type that ended by itself. OTP: permanent

@@ -103,8 +103,8 @@ std::string header(std::size_t processes) {
 class output {
  public:
   explicit output(const std::string& file) : file_(file), unfinished_(file + ".new") {
-    descriptor_ = ::open(
-        unfinished_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    descriptor_ =
+        ::open(unfinished_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor_ < 0) fail();
   }
   output(const output&) = delete;

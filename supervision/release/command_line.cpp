@@ -29,7 +29,8 @@ constexpr entry entries[] = {
     {command::start, "start", "Run the node in the foreground"},
     {command::daemon, "daemon", "Run the node in the background"},
     {command::stop, "stop", "Stop the running node in order, and wait"},
-    {command::restart, "restart", "Stop the running node in order and start it in the same process"},
+    {command::restart, "restart",
+     "Stop the running node in order and start it in the same process"},
     {command::ping, "ping", "Ask whether the node runs: pong or pang"},
     {command::pid, "pid", "Print the process id of the running node"},
 };

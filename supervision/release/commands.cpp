@@ -16,10 +16,10 @@ constexpr milliseconds answer_limit{5000};
 /// The answer without its `ok`. Throws nobody_there if there is none.
 std::string ask(control_client& client, const std::string& request) {
   auto answer = client.ask(request, answer_limit);
-  if (!answer)
-    throw nobody_there("expected the node to answer within 5 s, got nothing");
+  if (!answer) throw nobody_there("expected the node to answer within 5 s, got nothing");
   if (!answer->starts_with("ok"))
-    throw std::runtime_error(answer->substr(std::min(answer->size(), std::string("error ").size())));
+    throw std::runtime_error(
+        answer->substr(std::min(answer->size(), std::string("error ").size())));
   return answer->size() > 3 ? answer->substr(3) : "";
 }
 
@@ -60,8 +60,10 @@ int stop(const std::string& program, const node_files& files) {
   auto deadline = clock::now() + limit;
   auto last = client.read_line(limit);
   if (!client.wait_for_end(std::chrono::ceil<milliseconds>(deadline - clock::now())))
-    throw std::runtime_error("expected the node to stop in time, got no end; see `" + program + " pid`");
-  auto code = last && last->starts_with("ended ") ? number_in(last->substr(6)) : exit_code::cut_short;
+    throw std::runtime_error(
+        "expected the node to stop in time, got no end; see `" + program + " pid`");
+  auto code =
+      last && last->starts_with("ended ") ? number_in(last->substr(6)) : exit_code::cut_short;
   if (code != exit_code::in_order)
     std::cerr << program << ": the node ended before everything had stopped in order\n";
   return static_cast<int>(code);
@@ -97,10 +99,14 @@ int restart(const std::string& program, const node_files& files) {
 
 int run(command what, const std::string& program, const node_files& files) {
   switch (what) {
-    case command::ping: return ping(files);
-    case command::pid: return print_pid(files);
-    case command::stop: return stop(program, files);
-    default: return restart(program, files);
+    case command::ping:
+      return ping(files);
+    case command::pid:
+      return print_pid(files);
+    case command::stop:
+      return stop(program, files);
+    default:
+      return restart(program, files);
   }
 }
 

@@ -59,7 +59,8 @@ int listen_at(const std::string& path) {
   address where(path);
   ::unlink(where.path());
   int descriptor = new_socket(SOCK_NONBLOCK);
-  // The mode of the socket becomes that of the file: there is no moment in which others may connect.
+  // The mode of the socket becomes that of the file: there is no moment in which others may
+  // connect.
   if (descriptor >= 0 && ::fchmod(descriptor, 0600) == 0 &&
       ::bind(descriptor, where.get(), address::size) == 0 && ::listen(descriptor, 16) == 0)
     return descriptor;
@@ -197,7 +198,8 @@ control_server::control_server(std::string path, std::map<std::string, control_c
   state_->path = std::move(path);
   state_->commands = std::move(commands);
   state_->wake = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (state_->wake < 0) throw std::runtime_error("expected an eventfd, got \"" + last_error() + '"');
+  if (state_->wake < 0)
+    throw std::runtime_error("expected an eventfd, got \"" + last_error() + '"');
   state_->listener = listen_at(state_->path);
   state_->thread = std::thread([state = state_.get()] { state->run(); });
 }
@@ -223,8 +225,7 @@ void control_server::finish(int exit_code) {
 
 control_client::control_client(const std::string& path) : descriptor_(new_socket(0)) {
   address where(path);
-  bool connected =
-      descriptor_ >= 0 && ::connect(descriptor_, where.get(), address::size) == 0;
+  bool connected = descriptor_ >= 0 && ::connect(descriptor_, where.get(), address::size) == 0;
   // A socket without a listener was left behind by a node that was killed.
   bool absent = errno == ENOENT || errno == ENOTDIR || errno == ECONNREFUSED;
   // Somebody else may have put one into a directory that all may write to.

@@ -1,7 +1,7 @@
 // supervision/release/control_socket.hpp — private.
 //
-// How a command such as `chat stop` talks to the running node: over a Unix socket in RELEASE_TMP that
-// only the node's user and root may open.
+// How a command such as `chat stop` talks to the running node: over a Unix socket in RELEASE_TMP
+// that only the node's user and root may open.
 //
 //   control_server server{path, {{"ping", [](auto&) { return control_reply{"pong"}; }}}};
 //
@@ -10,11 +10,12 @@
 //
 // The exchange: the client sends one line, a command and its arguments separated by spaces, of at
 // most 4096 bytes. The server answers with one line, `ok …` or `error …`, and closes, unless the
-// command waits for the end of the node: then a line `ended CODE` follows, and the connection closes
-// when the process is gone. A client that says nothing for 10 s is dropped; 64 may be there at once.
+// command waits for the end of the node: then a line `ended CODE` follows, and the connection
+// closes when the process is gone. A client that says nothing for 10 s is dropped; 64 may be there
+// at once.
 //
-// Thread safety: the commands run on the server's thread, so they must not wait. A client belongs to
-// one thread.
+// Thread safety: the commands run on the server's thread, so they must not wait. A client belongs
+// to one thread.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -69,7 +70,8 @@ class control_client {
   std::optional<std::string> ask(const std::string& request, std::chrono::milliseconds limit);
   std::optional<std::string> read_line(std::chrono::milliseconds limit);
 
-  /// Waits until the node closes the connection, which happens when its process ends or is replaced.
+  /// Waits until the node closes the connection, which happens when its process ends or is
+  /// replaced.
   bool wait_for_end(std::chrono::milliseconds limit);
 
  private:

@@ -1,6 +1,6 @@
-// Everything in the handler is async-signal-safe, or as good as that: no allocation, no lock of ours,
-// all memory reserved before. glibc's backtrace() is safe once it has been called; dladdr may wait
-// for the loader's lock, so an alarm ends a handler that hangs.
+// Everything in the handler is async-signal-safe, or as good as that: no allocation, no lock of
+// ours, all memory reserved before. glibc's backtrace() is safe once it has been called; dladdr may
+// wait for the loader's lock, so an alarm ends a handler that hangs.
 #include "supervision/release/crash_handler.hpp"
 #include "runtime/spawn.hpp"
 #include <dlfcn.h>
@@ -78,11 +78,16 @@ class writer {
 
 const char* signal_name(int number) {
   switch (number) {
-    case SIGSEGV: return "SIGSEGV";
-    case SIGBUS: return "SIGBUS";
-    case SIGILL: return "SIGILL";
-    case SIGFPE: return "SIGFPE";
-    default: return "SIGABRT";
+    case SIGSEGV:
+      return "SIGSEGV";
+    case SIGBUS:
+      return "SIGBUS";
+    case SIGILL:
+      return "SIGILL";
+    case SIGFPE:
+      return "SIGFPE";
+    default:
+      return "SIGABRT";
   }
 }
 
@@ -94,17 +99,20 @@ void write_frame(writer& out, int index, void* address) {
     out.number(place, 16).end_line();
     return;
   }
-  out.text(info.dli_fname).text("+").number(
-      place - reinterpret_cast<std::uintptr_t>(info.dli_fbase), 16);
+  out.text(info.dli_fname)
+      .text("+")
+      .number(place - reinterpret_cast<std::uintptr_t>(info.dli_fbase), 16);
   if (info.dli_sname != nullptr)
-    out.text(" (").text(info.dli_sname).text("+").number(
-        place - reinterpret_cast<std::uintptr_t>(info.dli_saddr), 16).text(")");
+    out.text(" (")
+        .text(info.dli_sname)
+        .text("+")
+        .number(place - reinterpret_cast<std::uintptr_t>(info.dli_saddr), 16)
+        .text(")");
   out.end_line();
 }
 
 void write_report(int number, const siginfo_t* info) {
-  int file = ::open(
-      settings.file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int file = ::open(settings.file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   writer out(file);
   char thread[17] = {};
   ::prctl(PR_GET_NAME, thread);

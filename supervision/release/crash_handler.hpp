@@ -1,7 +1,8 @@
 // supervision/release/crash_handler.hpp — private.
 //
-// What a dying node says: the signal, and a backtrace that addr2line understands, on stderr and in a
-// file. Then the signal takes its course, so that there is a core dump and heart sees how it ended.
+// What a dying node says: the signal, and a backtrace that addr2line understands, on stderr and in
+// a file. Then the signal takes its course, so that there is a core dump and heart sees how it
+// ended.
 //
 //   install_crash_handler("/opt/chat/tmp/chat.crash", "chat 1.2.3");
 //
@@ -10,8 +11,8 @@
 //   build id of bin/chat: 7298baaa…; lines: addr2line -Cfe bin/chat 0x51234 …
 //
 // For SIGSEGV, SIGBUS, SIGILL, SIGFPE and SIGABRT. An uncaught exception is named too.
-// Limits: a thread whose stack has overflown gets no report unless it has a stack for signals; heart
-// names the signal anyway.
+// Limits: a thread whose stack has overflown gets no report unless it has a stack for signals;
+// heart names the signal anyway.
 #pragma once
 #include <cstddef>
 #include <string>

@@ -1,7 +1,7 @@
 // supervision/release/daemon.hpp — private.
 //
-// Leaves the terminal: the launcher waits until the node serves and then ends, the daemon goes on in a
-// session of its own with its output in a file.
+// Leaves the terminal: the launcher waits until the node serves and then ends, the daemon goes on
+// in a session of its own with its output in a file.
 //
 //   daemon_line line;
 //   if (auto code = become_daemon(files, line)) return *code;   // in the launcher

@@ -18,7 +18,8 @@ struct given {
 };
 
 config_error wrong(const given& input, const std::string& expectation) {
-  return config_error("expected " + input.source + " to be " + expectation + ", got " + input.value);
+  return config_error(
+      "expected " + input.source + " to be " + expectation + ", got " + input.value);
 }
 
 given from_variable(const detail::release_inputs& inputs, const char* name) {
@@ -123,16 +124,14 @@ release_environment detail::read_environment(const release_inputs& inputs, const
   if (result.distribution == node_distribution::name && node.value.empty())
     throw wrong({"nothing", "RELEASE_NODE"}, "NAME@HOST, as " + kind.source + " is name");
   if (result.distribution == node_distribution::name) result.node = long_name(node);
-  if (result.distribution == node_distribution::sname)
-    result.node = short_name(node, inputs.host);
+  if (result.distribution == node_distribution::sname) result.node = short_name(node, inputs.host);
 
   result.tmp = from_variable(inputs, "RELEASE_TMP").value;
   if (result.tmp.empty()) result.tmp = default_tmp(result, inputs.variable("XDG_RUNTIME_DIR"));
   return result;
 }
 
-std::string detail::default_tmp(
-    const release_environment& release, const char* runtime_directory) {
+std::string detail::default_tmp(const release_environment& release, const char* runtime_directory) {
   auto inside = release.root + "/tmp";
   std::error_code error;
   if (is_writable(inside) || (!fs::exists(inside, error) && is_writable(release.root)))

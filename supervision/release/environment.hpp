@@ -10,16 +10,15 @@
 //   variable              key                 default
 //   RELEASE_NAME                              the program's name
 //   RELEASE_NODE          node.name           unnamed
-//   RELEASE_DISTRIBUTION  node.distribution   name for NAME@HOST, sname for NAME, none without a name
-//   RELEASE_COOKIE        node.cookie         the content of <root>/releases/COOKIE, if there is one
-//   RELEASE_TMP                               <root>/tmp; where that cannot be written,
+//   RELEASE_DISTRIBUTION  node.distribution   name for NAME@HOST, sname for NAME, none without a
+//   name RELEASE_COOKIE        node.cookie         the content of <root>/releases/COOKIE, if there
+//   is one RELEASE_TMP                               <root>/tmp; where that cannot be written,
 //                                             $XDG_RUNTIME_DIR/NAME, else /tmp/NAME-<user id>
 //
-// With RELEASE_DISTRIBUTION=none a node has no name. `sname` completes NAME with the machine's name up
-// to the first dot, and NAME defaults to RELEASE_NAME; `name` wants all of NAME@HOST.
-// Errors: config_error, with the variable, flag or key that is wrong.
-// Thread safety: any thread, once run_application has read it.
-// Source: Elixir releases, "Environment variables".
+// With RELEASE_DISTRIBUTION=none a node has no name. `sname` completes NAME with the machine's name
+// up to the first dot, and NAME defaults to RELEASE_NAME; `name` wants all of NAME@HOST. Errors:
+// config_error, with the variable, flag or key that is wrong. Thread safety: any thread, once
+// run_application has read it. Source: Elixir releases, "Environment variables".
 #pragma once
 #include "runtime/config.hpp"
 #include <functional>
@@ -37,7 +36,7 @@ struct release_environment {
   std::string tmp;      // pid file, control socket, logs and dumps
   std::string node;     // "chat@127.0.0.1"; empty: unnamed
   node_distribution distribution = node_distribution::none;
-  std::string cookie;   // empty: none was given
+  std::string cookie;  // empty: none was given
 
   /// What files of this node are called: the node's name, else the release's.
   const std::string& instance() const { return node.empty() ? name : node; }
@@ -61,8 +60,8 @@ struct release_inputs {
 /// Does not look at files.
 release_environment read_environment(const release_inputs& inputs, const config& config);
 
-/// The secret in a file: its first line. Nothing if there is no such file; throws if others than its
-/// owner may read it.
+/// The secret in a file: its first line. Nothing if there is no such file; throws if others than
+/// its owner may read it.
 std::string read_cookie(const std::string& file);
 
 /// The directory that RELEASE_TMP stands for when it is not set.

@@ -69,7 +69,8 @@ class heart {
 
   void become_node(int line, pid_t parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != parent) ::raise(SIGTERM);  // it died in between; the signal is blocked so far
+    if (::getppid() != parent)
+      ::raise(SIGTERM);  // it died in between; the signal is blocked so far
     sigset_t mask = before_;
     for (int one : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&mask, one);
     ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
@@ -121,8 +122,7 @@ class heart {
     signalfd_siginfo info{};
     while (::read(signals_, &info, sizeof info) == sizeof info) {
       auto number = static_cast<int>(info.ssi_signo);
-      if (number == SIGCHLD)
-        reap();
+      if (number == SIGCHLD) reap();
       // A terminal sends Ctrl-C to the node as well; twice would mean at once.
       else if (info.ssi_code != SI_KERNEL)
         ::kill(node_, number);
@@ -258,7 +258,8 @@ heart_options read_heart_options(
     std::string_view text(given);
     auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
     // OTP has the same range.
-    if (error != std::errc() || end != text.data() + text.size() || seconds <= 10 || seconds > 65535)
+    if (error != std::errc() || end != text.data() + text.size() || seconds <= 10 ||
+        seconds > 65535)
       throw config_error(
           "expected HEART_BEAT_TIMEOUT to be 11–65535 seconds, got " + std::string(text));
     options.beat_timeout = std::chrono::seconds(seconds);
@@ -268,8 +269,8 @@ heart_options read_heart_options(
 
 void heart_line::write(char byte) const {
   // A full pipe has beats enough in it. SIGPIPE is ignored by the node.
-  if (int descriptor = descriptor_; descriptor >= 0)
-    [[maybe_unused]] auto written = ::write(descriptor, &byte, 1);
+  if (int descriptor = descriptor_; descriptor >= 0) [[maybe_unused]]
+    auto written = ::write(descriptor, &byte, 1);
 }
 
 heart_line& line_to_heart() {

@@ -1,15 +1,16 @@
 // supervision/release/heart.hpp — private.
 //
 // A small parent that starts the node again when it dies or when its heartbeats stop. It is one
-// thread without a runtime, forked from before there are threads, so that little can go wrong in it.
+// thread without a runtime, forked from before there are threads, so that little can go wrong in
+// it.
 //
 //   if (auto code = run_heart(options, about)) return *code;   // in heart, when all is over
 //   … here is the node; heart_line() is its line to heart
 //
 // The node writes single bytes to a pipe: `n` it begins to start, `r` ready, `b` a beat, `s` it was
-// told to stop, so that its end is no crash. The node's exit code decides: 0, wrong usage and a node that runs already end
-// heart with the same code; everything else is a crash. SIGTERM, SIGINT and SIGUSR1 are passed on.
-// When heart itself is killed, the node stops in order.
+// told to stop, so that its end is no crash. The node's exit code decides: 0, wrong usage and a
+// node that runs already end heart with the same code; everything else is a crash. SIGTERM, SIGINT
+// and SIGUSR1 are passed on. When heart itself is killed, the node stops in order.
 //
 // Source: OTP heart. There heart runs a command of its user's; here it knows what it has started.
 #pragma once

@@ -33,8 +33,7 @@ struct pulse {
   std::chrono::milliseconds interval;
   std::function<void()> beat;
 
-  static init_result<pulse> init(
-      std::chrono::milliseconds interval, std::function<void()> beat) {
+  static init_result<pulse> init(std::chrono::milliseconds interval, std::function<void()> beat) {
     set_priority(process_priority::high);
     set_label("pulse");
     pulse self{interval, std::move(beat)};
@@ -86,10 +85,9 @@ int node::run(std::vector<application_spec> applications) {
     start_pulse();
     if (auto& history = history_from_heart(); history.crashes > 0)
       logger::warning(
-          "started again by heart",
-          {{"crashes", history.crashes},
-           {"reason", history.last},
-           {"backtrace", history.backtrace}});
+          "started again by heart", {{"crashes", history.crashes},
+                                     {"reason", history.last},
+                                     {"backtrace", history.backtrace}});
     controller.start();
     code = handle_events(controller);
     if (dump_.joinable()) dump_.join();
@@ -129,13 +127,13 @@ void node::start_pulse() {
     };
     start_link<pulse>(interval, checked);
   };
-  if (line_to_heart().is_open())
-    start(settings_.beat_interval, [] { line_to_heart().beat(); });
+  if (line_to_heart().is_open()) start(settings_.beat_interval, [] { line_to_heart().beat(); });
   auto variable = [](const char* name) -> const char* { return std::getenv(name); };
   if (auto limit = watchdog_limit(variable, ::getpid()))
     start(
         std::max(
-            std::chrono::floor<std::chrono::milliseconds>(*limit / 2), std::chrono::milliseconds(1)),
+            std::chrono::floor<std::chrono::milliseconds>(*limit / 2),
+            std::chrono::milliseconds(1)),
         [] { sd_notify("WATCHDOG=1"); });
 }
 
@@ -146,10 +144,9 @@ int node::handle_events(application_controller& controller) {
     auto event = events_.wait_until(deadline_);
     if (event.what == kind::timeout) {
       logger::error(
-          "the tree did not stop in time",
-          {{"limit_ms", settings_.shutdown_timeout.count()},
-           {"busy_with", controller.busy_with()},
-           {"processes", processes().size()}});
+          "the tree did not stop in time", {{"limit_ms", settings_.shutdown_timeout.count()},
+                                            {"busy_with", controller.busy_with()},
+                                            {"processes", processes().size()}});
       cut_short();
     }
     handle(event, controller);
@@ -207,8 +204,7 @@ void node::on_application(const application_event& event, application_controller
       return on_ended(event, controller);
     case what::stopped:
       done_ = true;
-      if (code_ == exit_code::in_order)
-        logger::info("stopped", {{"application", settings_.name}});
+      if (code_ == exit_code::in_order) logger::info("stopped", {{"application", settings_.name}});
   }
 }
 

@@ -1,7 +1,7 @@
 // supervision/release/node.hpp — private.
 //
-// The life of a node after its configuration is known: the lock, the runtime, the control socket, the
-// applications; then events until everything is stopped.
+// The life of a node after its configuration is known: the lock, the runtime, the control socket,
+// the applications; then events until everything is stopped.
 //
 //   node node{options, files, line};
 //   int code = node.run(std::move(applications));
@@ -17,7 +17,7 @@ namespace roost::detail {
 class node {
  public:
   struct settings {
-    std::string name;     // of the program
+    std::string name;  // of the program
     std::string version;
     std::chrono::milliseconds shutdown_timeout{30'000};
     std::size_t schedulers = 0;
@@ -67,8 +67,8 @@ class node {
   std::exception_ptr error_;
 };
 
-/// Replaces this process by the program at `path`, which is the same or a newer one. Returns only if
-/// that fails.
+/// Replaces this process by the program at `path`, which is the same or a newer one. Returns only
+/// if that fails.
 void start_again(const std::string& path, const std::vector<std::string>& arguments);
 
 /// In a program that start_again has started: takes over the line to heart.

@@ -60,8 +60,7 @@ node_event node_events::wait_until(time_point deadline) {
 std::optional<node_event> node_events::next() {
   signalfd_siginfo info{};
   if (::read(signals_, &info, sizeof info) == sizeof info)
-    return node_event{
-        .what = node_event::kind::signal, .signal = static_cast<int>(info.ssi_signo)};
+    return node_event{.what = node_event::kind::signal, .signal = static_cast<int>(info.ssi_signo)};
   std::uint64_t count = 0;
   ::eventfd_read(wake_, &count);
   std::lock_guard lock(mutex_);

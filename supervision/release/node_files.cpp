@@ -83,7 +83,8 @@ void node_files::prepare_logs() const {
 node_lock::node_lock(std::string file) : file_(std::move(file)), descriptor_(open_locked(file_)) {
   auto text = std::to_string(::getpid()) + "\n";
   auto size = static_cast<ssize_t>(text.size());
-  if (::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, text.data(), text.size(), 0) == size)
+  if (::ftruncate(descriptor_, 0) == 0 &&
+      ::pwrite(descriptor_, text.data(), text.size(), 0) == size)
     return;
   auto reason = std::generic_category().message(errno);
   release();

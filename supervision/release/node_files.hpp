@@ -6,8 +6,8 @@
 //   files.prepare();
 //   node_lock lock{files.pid_file()};   // throws already_running
 //
-// The lock is an flock on the pid file: the kernel gives it back however the node ends, so that what
-// a killed node left behind is never taken for a node that runs.
+// The lock is an flock on the pid file: the kernel gives it back however the node ends, so that
+// what a killed node left behind is never taken for a node that runs.
 //
 // Errors: config_error for a directory that cannot be used.
 // Thread safety: one thread at a time.

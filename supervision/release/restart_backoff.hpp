@@ -19,8 +19,8 @@ class restart_backoff {
   using milliseconds = std::chrono::milliseconds;
 
   struct options {
-    int max_boot_crashes = 5;           // in a row, at least 1
-    milliseconds first_delay{100};      // of the second restart in a row
+    int max_boot_crashes = 5;       // in a row, at least 1
+    milliseconds first_delay{100};  // of the second restart in a row
     milliseconds longest_delay{30'000};
     milliseconds stable_after{10'000};  // who lived that long starts a new row
   };

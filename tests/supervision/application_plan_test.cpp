@@ -11,8 +11,9 @@ TEST_CASE("applications start in the given order when nothing depends on anythin
 }
 
 TEST_CASE("an application starts after all that it depends on, directly or not") {
-  CHECK(start_order({{"chat", {"web", "db"}}, {"web", {"log"}}, {"db", {"log"}}, {"log", {}}}) ==
-        order{3, 1, 2, 0});
+  CHECK(
+      start_order({{"chat", {"web", "db"}}, {"web", {"log"}}, {"db", {"log"}}, {"log", {}}}) ==
+      order{3, 1, 2, 0});
 }
 
 TEST_CASE("dependencies that cannot be are refused with one reason") {
@@ -26,8 +27,7 @@ TEST_CASE("dependencies that cannot be are refused with one reason") {
       {{"x", {"a"}}, {"a", {"b"}}, {"b", {"c"}}, {"c", {"a"}}},
       "expected applications to depend on each other without a cycle, got a → b → c → a");
   refused(
-      {{"a", {"a"}}},
-      "expected applications to depend on each other without a cycle, got a → a");
+      {{"a", {"a"}}}, "expected applications to depend on each other without a cycle, got a → a");
   refused({{"a", {}}, {"a", {}}}, "expected names of applications to be different, got a twice");
   refused({{"", {}}}, "expected an application's name to be set, got an empty one");
 }

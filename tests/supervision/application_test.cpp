@@ -89,7 +89,8 @@ TEST_CASE_FIXTURE(installation, "SIGUSR1 writes a file about the processes, and 
   CHECK(run.exit_code() == 0);
 }
 
-TEST_CASE_FIXTURE(installation, "under load SIGTERM stops the tree in reverse order, within the budget") {
+TEST_CASE_FIXTURE(
+    installation, "under load SIGTERM stops the tree in reverse order, within the budget") {
   program run{start({"--set", "sample.extra=busy", "--set", "node.shutdown_timeout=10s"})};
   REQUIRE(run.says("busy"));
   REQUIRE(run.says("started"));
@@ -121,10 +122,10 @@ TEST_CASE_FIXTURE(several, "applications start after what they depend on, and st
   run.signal(SIGTERM);
   CHECK(run.exit_code() == 0);
   CHECK(
-      run.order() ==
-      arguments{"start base", "start log", "start web", "start phase warm_up of web",
-                "start phase accept of web", "start main", "stop main", "stop prep web", "stop web",
-                "stop done web", "stop log", "stop base"});
+      run.order() == arguments{
+                         "start base", "start log", "start web", "start phase warm_up of web",
+                         "start phase accept of web", "start main", "stop main", "stop prep web",
+                         "stop web", "stop done web", "stop log", "stop base"});
   CHECK(run.text.find("running base log web\n") != std::string::npos);
 }
 
@@ -142,8 +143,10 @@ TEST_CASE_FIXTURE(several, "the end of a permanent application stops all others 
   CHECK(run.code == 1);
   CHECK(run.says("the supervision tree has ended"));
   arguments last(run.order.end() - 6, run.order.end());
-  CHECK(last == arguments{"stop main", "stop prep web", "stop web", "stop done web", "stop log",
-                          "stop base"});
+  CHECK(
+      last ==
+      arguments{
+          "stop main", "stop prep web", "stop web", "stop done web", "stop log", "stop base"});
 }
 
 TEST_CASE_FIXTURE(several, "a start phase that fails stops what has started, with code 1") {

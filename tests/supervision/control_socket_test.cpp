@@ -27,12 +27,12 @@ struct served {
 
   void serve() {
     server.emplace(
-        path, std::map<std::string, control_command>{
-                  {"echo",
-                   [](auto& words) { return control_reply{words.empty() ? "" : words.front()}; }},
-                  {"refuse", [](auto&) { return control_reply{.text = "no", .failed = true}; }},
-                  {"fail", [](auto&) -> control_reply { throw std::runtime_error("broken"); }},
-                  {"wait", [](auto&) { return control_reply{.waits_for_end = true}; }}});
+        path,
+        std::map<std::string, control_command>{
+            {"echo", [](auto& words) { return control_reply{words.empty() ? "" : words.front()}; }},
+            {"refuse", [](auto&) { return control_reply{.text = "no", .failed = true}; }},
+            {"fail", [](auto&) -> control_reply { throw std::runtime_error("broken"); }},
+            {"wait", [](auto&) { return control_reply{.waits_for_end = true}; }}});
   }
 
   fs::path directory;
@@ -73,8 +73,9 @@ TEST_CASE_FIXTURE(served, "a command is answered on one line") {
   CHECK(control_client(path).ask("echo", 5s) == "ok ");
   CHECK(control_client(path).ask("refuse", 5s) == "error no");
   CHECK(control_client(path).ask("fail", 5s) == "error broken");
-  CHECK(control_client(path).ask("sing", 5s) ==
-        "error expected a command that this node knows, got sing");
+  CHECK(
+      control_client(path).ask("sing", 5s) ==
+      "error expected a command that this node knows, got sing");
 }
 
 TEST_CASE_FIXTURE(served, "who waits for the end hears of it, and the connection ends after that") {

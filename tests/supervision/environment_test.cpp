@@ -90,7 +90,8 @@ TEST_CASE("names that cannot be are refused by the one who gave them") {
   machine.variables["RELEASE_NODE"] = "";
   machine.variables["RELEASE_DISTRIBUTION"] = "name";
   CHECK_THROWS_WITH_AS(
-      machine.read(), "expected RELEASE_NODE to be NAME@HOST, as RELEASE_DISTRIBUTION is name, got nothing",
+      machine.read(),
+      "expected RELEASE_NODE to be NAME@HOST, as RELEASE_DISTRIBUTION is name, got nothing",
       config_error);
   machine.variables["RELEASE_NAME"] = "../chat";
   CHECK_THROWS_AS(machine.read(), config_error);
@@ -112,8 +113,8 @@ TEST_CASE("a cookie file is for its owner only") {
 }
 
 TEST_CASE("what starts again has the options of what was started") {
-  const char* argv[] = {"chat",    "daemon", "--heart", "--config",     "my.yaml",
-                        "--sname", "left",   "--set",   "a.b=[x, \"y\"]", "--set", "c=1"};
+  const char* argv[] = {"chat", "daemon", "--heart",        "--config", "my.yaml", "--sname",
+                        "left", "--set",  "a.b=[x, \"y\"]", "--set",    "c=1"};
   auto parsed = parse_command_line({"chat", "1.2.3"}, 11, argv);
   auto& line = std::get<command_line>(parsed);
   CHECK(line.what == command::daemon);

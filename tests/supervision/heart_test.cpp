@@ -53,7 +53,8 @@ TEST_CASE("an end has words, and a core dump a place") {
   CHECK(describe_core("core", false, 7, "/srv") == "none; `ulimit -c unlimited` allows them");
   CHECK(describe_core("core", true, 7, "/srv") == "/srv/core");
   CHECK(describe_core("/var/cores/core.%p", true, 7, "/srv") == "/var/cores/core.7");
-  CHECK(describe_core("|/lib/systemd/systemd-coredump %P %u", true, 7, "/") == "coredumpctl info 7");
+  CHECK(
+      describe_core("|/lib/systemd/systemd-coredump %P %u", true, 7, "/") == "coredumpctl info 7");
   CHECK(describe_core("|/usr/bin/collect %P", true, 7, "/") == "piped to /usr/bin/collect");
 }
 
@@ -110,7 +111,8 @@ TEST_CASE_FIXTURE(under_heart, "a node that is told to stop by command ends its 
   CHECK(heart.exit_code() == exit_code::in_order);
 }
 
-TEST_CASE_FIXTURE(under_heart, "a node that dies at boot in a loop is given up with a clear message") {
+TEST_CASE_FIXTURE(
+    under_heart, "a node that dies at boot in a loop is given up with a clear message") {
   finished run{start(
       {"--set", "sample.extra=broken", "--set", "heart.max_boot_crashes=3", "--set",
        "heart.first_delay=1ms"})};

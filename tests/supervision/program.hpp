@@ -1,4 +1,5 @@
-// Runs sample_application, a real program, for the tests that look at what it says and how it exits.
+// Runs sample_application, a real program, for the tests that look at what it says and how it
+// exits.
 #pragma once
 #include "tests/support.hpp"
 #include <fcntl.h>

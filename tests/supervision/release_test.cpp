@@ -7,7 +7,8 @@
 using namespace roost::test;
 namespace exit_code = roost::detail::exit_code;
 
-TEST_CASE_FIXTURE(installation, "a daemon is there when the command returns, and gone when stop does") {
+TEST_CASE_FIXTURE(
+    installation, "a daemon is there when the command returns, and gone when stop does") {
   finished daemon{command("daemon")};
   REQUIRE(daemon.code == exit_code::in_order);
   auto node = pid_in_file();
@@ -27,7 +28,8 @@ TEST_CASE_FIXTURE(installation, "a daemon is there when the command returns, and
   CHECK(log.str().find("stopping application=sample command=stop") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(installation, "without a node, ping says pang and the others say where they looked") {
+TEST_CASE_FIXTURE(
+    installation, "without a node, ping says pang and the others say where they looked") {
   finished ping{command("ping")};
   CHECK(ping.code == exit_code::failed);
   CHECK(ping.text == "pang\n");
@@ -55,17 +57,19 @@ TEST_CASE_FIXTURE(installation, "restart stops in order and starts again in the 
   CHECK(run.order() == twice);
 }
 
-TEST_CASE_FIXTURE(installation, "a second node of the same name is refused, one of another name is not") {
+TEST_CASE_FIXTURE(
+    installation, "a second node of the same name is refused, one of another name is not") {
   program first{start()};
   REQUIRE(first.says("started application=sample"));
   finished second{start()};
   CHECK(second.code == exit_code::running);
-  CHECK(second.says("expected no other node of this name to run, got process " +
-                    std::to_string(first.id())));
+  CHECK(second.says(
+      "expected no other node of this name to run, got process " + std::to_string(first.id())));
   program other{start({"--name", "other@127.0.0.1"})};
   REQUIRE(other.says("started application=sample"));
-  CHECK(finished{command("pid", {"--name", "other@127.0.0.1"})}.text ==
-        std::to_string(other.id()) + "\n");
+  CHECK(
+      finished{command("pid", {"--name", "other@127.0.0.1"})}.text ==
+      std::to_string(other.id()) + "\n");
   CHECK(finished{command("stop")}.code == exit_code::in_order);
   CHECK(first.exit_code() == exit_code::in_order);
   CHECK(finished{command("ping", {"--name", "other@127.0.0.1"})}.text == "pong\n");
@@ -100,7 +104,8 @@ TEST_CASE_FIXTURE(installation, "only the node's user may open its control socke
   CHECK((info.st_mode & 0777) == 0700);
 }
 
-TEST_CASE_FIXTURE(installation, "a place that cannot hold the node's files is refused with a sentence") {
+TEST_CASE_FIXTURE(
+    installation, "a place that cannot hold the node's files is refused with a sentence") {
   std::ofstream(directory / "tmp") << "not a directory";
   finished run{start()};
   CHECK(run.code == exit_code::wrong_usage);
@@ -125,7 +130,8 @@ TEST_CASE_FIXTURE(installation, "a daemon logs to the file of its configuration,
   CHECK_FALSE(fs::exists(directory / "tmp" / "log" / "sample.log"));
 }
 
-TEST_CASE_FIXTURE(installation, "stop tells when the node was killed before it had stopped in order") {
+TEST_CASE_FIXTURE(
+    installation, "stop tells when the node was killed before it had stopped in order") {
   program run{start({"--set", "sample.extra=deaf", "--set", "node.shutdown_timeout=20ms"})};
   REQUIRE(run.says("started application=sample"));
   finished stop{command("stop")};

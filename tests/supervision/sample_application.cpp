@@ -122,10 +122,12 @@ roost::supervisor_spec tree() {
   if (extra == "broken") spec.children.push_back(roost::child<broken>());
   if (extra == "hasty") spec.children.push_back(roost::child<hasty>(std::string("throw")));
   if (extra == "deaf") spec.children.push_back(deaf_child());
-  if (extra == "segfault" || extra == "overflow") spec.children.push_back(roost::child<hasty>(extra));
+  if (extra == "segfault" || extra == "overflow")
+    spec.children.push_back(roost::child<hasty>(extra));
   if (extra == "busy")
     for (int i = 0; i < 8; ++i)
-      spec.children.push_back(roost::with(roost::child<busy>(), {.id = "busy" + std::to_string(i)}));
+      spec.children.push_back(
+          roost::with(roost::child<busy>(), {.id = "busy" + std::to_string(i)}));
   say("node " + roost::node_name());
   return spec;
 }

@@ -54,8 +54,9 @@ class fake_systemd {
 TEST_CASE("without systemd nothing is sent, and a wrong address is nobody's trouble") {
   ::unsetenv("NOTIFY_SOCKET");
   CHECK_FALSE(sd_notify("READY=1"));
-  for (auto& name : {std::string(), std::string("@"), std::string("relative"), std::string("/nowhere"),
-                     std::string(200, 'x')}) {
+  for (auto& name :
+       {std::string(), std::string("@"), std::string("relative"), std::string("/nowhere"),
+        std::string(200, 'x')}) {
     ::setenv("NOTIFY_SOCKET", name.c_str(), 1);
     CHECK_FALSE(sd_notify("READY=1"));
   }
