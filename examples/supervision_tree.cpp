@@ -1,14 +1,21 @@
-// Crash it, watch it return. A small shop: its till and its clerk are workers, its kitchen is a
-// supervisor of its own. The program breaks one after the other and shows who comes back, as what.
+// Crash it, watch it return. A small shop: its till and its clerk are workers, its kitchen and its
+// scales are supervisors of their own, and so is the list of its guests, who come and go. The
+// program breaks one after the other and shows who comes back, as what.
 //
 //   shop (one_for_one)
 //   ├─ till
 //   ├─ clerk
-//   └─ kitchen (rest_for_one)
-//      ├─ oven
-//      └─ waiter
+//   ├─ kitchen (rest_for_one)
+//   │  ├─ oven
+//   │  └─ waiter
+//   ├─ scales (one_for_all)
+//   │  ├─ left
+//   │  └─ right
+//   └─ guests (dynamic)
+#include "supervision/supervision_tree.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/runtime.hpp"
+#include "supervision/dynamic_supervisor.hpp"
 #include "supervision/supervisor.hpp"
 #include <cstdio>
 #include <thread>
@@ -17,8 +24,12 @@ using namespace std::chrono_literals;
 
 /// Counts what it is given, and cannot take a negative amount.
 struct worker {
-  struct take { int amount = 0; };
-  struct total { using reply = int; };
+  struct take {
+    int amount = 0;
+  };
+  struct total {
+    using reply = int;
+  };
   using messages = roost::messages<take, total>;
 
   int sum = 0;
@@ -42,6 +53,16 @@ roost::supervisor_spec kitchen() {
       }};
 }
 
+roost::supervisor_spec scales() {
+  return {
+      .name = "scales",
+      .strategy = roost::one_for_all,  // one side without the other weighs nothing
+      .children = {
+          roost::child<worker>({.name = "left"}),
+          roost::child<worker>({.name = "right"}),
+      }};
+}
+
 roost::supervisor_spec shop() {
   return {
       .name = "shop",
@@ -52,6 +73,8 @@ roost::supervisor_spec shop() {
           roost::child<worker>({.name = "till"}),
           roost::child<worker>({.name = "clerk"}),
           roost::child<roost::supervisor>(kitchen()),
+          roost::child<roost::supervisor>(scales()),
+          roost::child<roost::dynamic_supervisor>({.name = "guests", .max_children = 3}),
       }};
 }
 
@@ -75,16 +98,14 @@ void print_report(const roost::log_event& event) {
       text_in(event, "reason").c_str());
 }
 
-void print_tree(const std::string& name, const std::string& indent = "  ") {
+/// The tree as it is now, with an indent.
+void print_tree() {
   roost::logger::flush();  // reports first
-  auto process = roost::whereis(name);
-  std::printf("%s%-8s %s\n", indent.c_str(), name.c_str(), to_string(process).c_str());
-  for (auto& child : roost::supervisor(process).which_children().get()) {
-    if (child.type == roost::child_type::supervisor)
-      print_tree(child.id, indent + "  ");
-    else
-      std::printf(
-          "%s  %-8s %s\n", indent.c_str(), child.id.c_str(), to_string(child.process).c_str());
+  auto text = roost::supervision_tree_of("shop").get().to_text();
+  for (std::size_t from = 0; from < text.size();) {
+    auto to = text.find('\n', from);
+    std::printf("  %s\n", text.substr(from, to - from).c_str());
+    from = to + 1;
   }
 }
 
@@ -112,6 +133,28 @@ void show_a_crash() {
       roost::call(till, worker::total{}).get());
 }
 
+void show_children_by_hand() {
+  roost::supervisor shop("shop");
+  auto print = [](const char* what, const roost::child_result& result) {
+    std::printf("  %-36s %s\n", what, result.to_string().c_str());
+  };
+  print("terminate_child(\"clerk\")", shop.terminate_child("clerk").get());
+  print("start_child(a clerk)", shop.start_child(roost::child<worker>({.name = "clerk"})).get());
+  print("restart_child(\"clerk\")", shop.restart_child("clerk").get());
+  print("delete_child(\"clerk\")", shop.delete_child("clerk").get());
+}
+
+void show_guests() {
+  roost::dynamic_supervisor guests("guests");
+  for (auto name : {"ann", "bob", "cleo", "dan"}) {
+    auto seated = guests.start_child<worker>({.name = name}).get();
+    std::printf("  %-5s %s\n", name, seated.to_string().c_str());
+  }
+  crash("bob");
+  auto left = guests.terminate_child(roost::whereis("ann")).get();
+  std::printf("  ann leaves: %s\n", left.to_string().c_str());
+}
+
 void show_the_limit() {
   auto before = roost::whereis("kitchen");
   while (roost::is_alive(before)) crash("oven");
@@ -127,20 +170,33 @@ int main() {
   roost::start_link(shop());
 
   say("The shop is open.");
-  print_tree("shop");
+  print_tree();
 
   say("The till crashes. one_for_one: its supervisor starts a new one, the others go on.");
   show_a_crash();
-  print_tree("shop");
+  print_tree();
 
   say("The oven crashes. rest_for_one: the waiter, started after it, gets a new start as well.");
   crash("oven");
-  print_tree("shop");
+  print_tree();
+
+  say("One side of the scales crashes. one_for_all: the other side starts afresh as well.");
+  crash("left");
+  print_tree();
+
+  say("The clerk goes home, by hand: terminated, a child stays in the list until it is deleted.");
+  show_children_by_hand();
+
+  say("Guests are children of a dynamic supervisor: they come and go, and there are at most "
+      "three.\n"
+      "bob crashes and is back, ann leaves for good.");
+  show_guests();
+  print_tree();
 
   say("The oven crashes again and again. After three restarts in five seconds the kitchen ends as\n"
       "well; its own supervisor, the shop, starts a new kitchen.");
   show_the_limit();
-  print_tree("shop");
+  print_tree();
 
   say("The shop closes: children are stopped in reverse order.");
 }

@@ -29,6 +29,7 @@ std::string_view to_string(child_error error) noexcept {
 std::string child_result::to_string() const {
   switch (error_) {
     case child_error::none:
+      if (!starts_) return "ok";
       return "{ok, " + (process_ ? roost::to_string(process_) : std::string("undefined")) + "}";
     case child_error::already_started:
       return "{error, {already_started, " + roost::to_string(process_) + "}}";

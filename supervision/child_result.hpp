@@ -29,8 +29,14 @@ std::string_view to_string(child_error error) noexcept;
 
 class [[nodiscard("look at it: the operation may have failed")]] child_result {
  public:
+  /// ok: it is done.
+  static child_result ok() { return {child_error::none, {}, {}}; }
   /// {ok, process}; nobody: {ok, undefined}, the child's init said ignore().
-  static child_result ok(pid process = {}) { return {child_error::none, process, {}}; }
+  static child_result started(pid process) {
+    child_result result{child_error::none, process, {}};
+    result.starts_ = true;
+    return result;
+  }
   static child_result failed(child_error error, pid process = {}) { return {error, process, {}}; }
   static child_result failed(child_error error, exit_reason reason) {
     return {error, {}, std::move(reason)};
@@ -45,7 +51,8 @@ class [[nodiscard("look at it: the operation may have failed")]] child_result {
   /// Of start_failed and invalid_spec.
   const exit_reason& reason() const noexcept { return reason_; }
 
-  /// As Erlang prints it: `{ok, <0.42.0>}`, `{error, not_found}`, `{error, {already_started, …}}`.
+  /// As Erlang prints it: `{ok, <0.42.0>}`, `ok`, `{error, not_found}`, `{error, {already_started,
+  /// …}}`.
   std::string to_string() const;
 
  private:
@@ -53,6 +60,7 @@ class [[nodiscard("look at it: the operation may have failed")]] child_result {
       : error_(error), process_(process), reason_(std::move(reason)) {}
 
   child_error error_;
+  bool starts_ = false;
   pid process_;
   exit_reason reason_;
 };

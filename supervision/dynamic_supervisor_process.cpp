@@ -99,14 +99,14 @@ void dynamic_supervisor_process::start(const client& client, child_request reque
   switch (outcome.status) {
     case start_status::ready:
       insert(outcome.process, child(std::move(request)), child_state::running);
-      return client.reply(child_result::ok(outcome.process));
+      return client.reply(child_result::started(outcome.process));
     case start_status::later: {
       child late(std::move(request));
       late.more().starter = client;
       return insert(outcome.process, std::move(late), child_state::starting);
     }
     case start_status::ignored:
-      return client.reply(child_result::ok());
+      return client.reply(child_result::started({}));
     case start_status::already_started:
       return client.reply(child_result::failed(child_error::already_started, outcome.process));
     case start_status::failed:
@@ -155,7 +155,7 @@ void dynamic_supervisor_process::on_ready(pid process) {
   child.state = child_state::running;
   child.extra->delay.started(restart_delay::clock::now());
   report_progress(name_, as_offender(process, child));
-  std::exchange(child.extra->starter, {}).reply(child_result::ok(process));
+  std::exchange(child.extra->starter, {}).reply(child_result::started(process));
   if (!child.extra->backoff && !backoff_) child.extra.reset();
 }
 
@@ -165,7 +165,7 @@ void dynamic_supervisor_process::on_start_ended(table::iterator at, const exit_r
   auto starter = std::exchange(child.more().starter, {});
   if (reason == exit_reason::normal) {  // ignore()
     children_.erase(at);
-    return starter.reply(child_result::ok());
+    return starter.reply(child_result::started({}));
   }
   if (starter.ref()) {
     children_.erase(at);

@@ -68,6 +68,14 @@ std::string label(const supervision_tree& tree) {
   return text;
 }
 
+/// 99999 → "99,999"
+std::string with_commas(std::size_t number) {
+  auto text = std::to_string(number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<std::size_t>(at), 1, ',');
+  return text;
+}
+
 void print(const supervision_tree& tree, const std::string& indent, std::string& text) {
   text += label(tree) + "\n";
   for (std::size_t i = 0; i < tree.children.size(); ++i) {
@@ -75,7 +83,7 @@ void print(const supervision_tree& tree, const std::string& indent, std::string&
     text += indent + (last ? "└─ " : "├─ ");
     print(tree.children[i], indent + (last ? "   " : "│  "), text);
   }
-  if (tree.omitted > 0) text += indent + "└─ … and " + std::to_string(tree.omitted) + " more\n";
+  if (tree.omitted > 0) text += indent + "└─ … and " + with_commas(tree.omitted) + " more\n";
 }
 
 }  // namespace

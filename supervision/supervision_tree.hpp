@@ -7,7 +7,7 @@
 //
 //   shop <0.3.0> supervisor, one_for_one
 //   ├─ till <0.4.0> worker
-//   ├─ clerk restarting
+//   ├─ clerk restarting worker
 //   └─ kitchen <0.6.0> supervisor, rest_for_one
 //      ├─ oven <0.7.0> worker
 //      └─ waiter <0.8.0> worker

@@ -76,7 +76,9 @@ supervisor_process::progress supervisor_process::carry_out(step& step, lane& lan
     case step::kind::start:
       break;
   }
-  return step.child->forgotten ? progress::done : start(*step.child, step, lane);
+  if (!step.child->forgotten) return start(*step.child, step, lane);
+  step.client.reply(child_result::failed(child_error::not_found));
+  return progress::done;
 }
 
 // --- start and end of the supervisor -------------------------------------------------------------
@@ -380,7 +382,10 @@ supervisor_process::progress supervisor_process::stop(child& child, const client
 
 supervisor_process::progress supervisor_process::start(
     child& child, const step& step, const lane& lane) {
-  if (child.state == child_state::running) return progress::done;
+  if (child.state == child_state::running) {  // what came before has started it
+    step.client.reply(child_result::failed(child_error::running));
+    return progress::done;
+  }
   if (child.state == child_state::starting || child.state == child_state::stopping)
     return progress::waits;
   child.wake_timer.cancel();
@@ -433,7 +438,7 @@ supervisor_process::progress supervisor_process::on_started(
     child.fresh = false;
     child.delay.started(restart_delay::clock::now());
     report_progress(name_, as_offender(child));
-    step.client.reply(child_result::ok(child.process));
+    step.client.reply(child_result::started(child.process));
     return progress::done;
   }
   auto keep = child.shared_from_this();
@@ -442,7 +447,7 @@ supervisor_process::progress supervisor_process::on_started(
   if (outcome.status == start_status::ignored) {
     child.fresh = false;
     if (child.spec.restart == temporary) forget(child);
-    step.client.reply(child_result::ok());
+    step.client.reply(child_result::started({}));
     return progress::done;
   }
   if (step.client.ref()) {

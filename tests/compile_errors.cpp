@@ -9,6 +9,7 @@
 // and says every `expect` line of that block. Compiled without any mistake, the file must be
 // correct, or else something other than the mistake might be what does not compile.
 #include "channels/endpoint.hpp"
+#include "supervision/dynamic_supervisor.hpp"
 #include "supervision/supervisor.hpp"
 
 namespace {
@@ -244,6 +245,20 @@ struct owner {
   std::unique_ptr<int> value;
 };
 void mistake() { roost::child<owner>(std::make_unique<int>(1)); }
+#endif
+
+#ifdef MISTAKE_dynamic_child_that_is_no_server
+// expect: start_child<S> is for servers
+void mistake(roost::dynamic_supervisor rooms) {
+  (void)rooms.start_child<roost::supervisor>(roost::supervisor_spec{}).get();
+}
+#endif
+
+#ifdef MISTAKE_dynamic_child_of_moved_arguments
+// expect: start arguments are copied, because a restart needs them again
+void mistake(roost::dynamic_supervisor rooms) {
+  (void)rooms.start_child<counter>(std::make_unique<int>(1)).get();
+}
 #endif
 
 #ifdef MISTAKE_child_without_messages

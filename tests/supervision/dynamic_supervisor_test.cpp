@@ -91,7 +91,7 @@ TEST_CASE_FIXTURE(crowd, "children come and go, and are counted") {
   CHECK(count().specs == 2);
   CHECK(count().active == 2);
   CHECK(count().workers == 2);
-  CHECK(answer(top.terminate_child(a)) == "{ok, undefined}");
+  CHECK(answer(top.terminate_child(a)) == "ok");
   CHECK(answer(top.terminate_child(a)) == "{error, not_found}");
   CHECK(processes() == std::vector{b});
   CHECK(log->take() == lines{"start a", "start b", "stop a"});
