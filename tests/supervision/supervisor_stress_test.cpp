@@ -94,11 +94,12 @@ struct battlefield {
 };
 
 void fight(const battlefield& field, std::chrono::seconds time) {
+  (void)self();  // this thread has a mailbox from now on, which counts as a process
   std::vector<child_spec> children;
   for (int i = 0; i < crowd; ++i) children.push_back(child<victim>({.name = name_of(i)}, i));
   auto top = roost::start_link(supervisor_spec{
       .max_restarts = no_limit, .max_seconds = 1s, .children = std::move(children)});
-  auto others = runtime::process_count() - crowd + 1;  // and the mailbox of this thread
+  auto others = runtime::process_count() - crowd;
   auto kills = field.kill_for(time);
   battlefield::wait_for_the_dead();
   roost::supervisor handle(top);
