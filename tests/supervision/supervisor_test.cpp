@@ -1,3 +1,4 @@
+#include "runtime/sys.hpp"
 #include "tests/supervision/tree.hpp"
 
 using namespace roost;
