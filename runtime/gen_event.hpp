@@ -226,11 +226,11 @@ template <class H>
 using last_word = typename decltype(terminate_result<H>())::type;
 
 template <class H, class E>
-concept takes_event = requires(H& h, const E& e) {
+concept sees_event = requires(H& h, const E& e) {
   h.handle_event(e);
 };
 template <class H, class E>
-concept handles_event = requires(H& h, const E& e) {
+concept answers_event = requires(H& h, const E& e) {
   requires std::is_void_v<decltype(h.handle_event(e))> ||
       std::convertible_to<decltype(h.handle_event(e)), handler_reply<>>;
 };
@@ -270,10 +270,10 @@ constexpr bool check_handler_infos(messages<Ms...>) {
   return (check_handler_info<H, Ms>() && ...);
 }
 template <class H, class E>
-constexpr bool check_event() {
-  if constexpr (takes_event<H, E>)
+constexpr bool check_seen_event() {
+  if constexpr (sees_event<H, E>)
     static_assert(
-        handles_event<H, E>,
+        answers_event<H, E>,
         "handle_event is  void handle_event(const E&)  (or handler_reply<> "
         "handle_event(const E&))");
   return true;
@@ -281,10 +281,10 @@ constexpr bool check_event() {
 template <class H, class... Es>
 constexpr bool check_event_handler() {
   static_assert(
-      (takes_event<H, Es> || ...),
+      (sees_event<H, Es> || ...),
       "an event handler needs  void handle_event(const E&)  for at least one of the "
       "manager's events");
-  static_assert((check_event<H, Es>() && ...));
+  static_assert((check_seen_event<H, Es>() && ...));
   if constexpr (requires { typename H::messages; })
     static_assert(check_handler_calls<H>(typename H::messages{}));
   if constexpr (requires { typename H::infos; })
@@ -352,7 +352,7 @@ class typed_event_handler final : public event_handler {
   bool one_event(message& event, handler_change& change) {
     auto* value = value_of<E>(event);
     if (value == nullptr) return false;
-    if constexpr (takes_event<H, E>)
+    if constexpr (sees_event<H, E>)
       run([&]() -> decltype(auto) { return state_.handle_event(std::as_const(*value)); }, change);
     return true;
   }

@@ -28,6 +28,7 @@
 // Source: Elixir Registry.
 #pragma once
 #include "runtime/spawn.hpp"
+#include <concepts>
 #include <vector>
 
 namespace roost {
@@ -133,6 +134,9 @@ class registry {
   registration register_name(std::string_view key) const { return add(key, {}); }
   template <class V>
   registration register_name(std::string_view key, V value) const {
+    static_assert(std::copy_constructible<V>,
+                  "the values of a registry are copied to those who ask: make the type copyable, "
+                  "or register a shared_ptr");
     return add(key, detail::make_value<V>(std::move(value)));
   }
 
@@ -142,6 +146,9 @@ class registry {
   /// … those whose value fits: `bool fits(const V&)`. Answers how many.
   template <class V, class F>
   std::size_t unregister_match(std::string_view key, F fits) const {
+    static_assert(std::predicate<F&, const V&>,
+                  "unregister_match<V>() needs a function that says which values fit: "
+                  "[](const V& value) { return ...; }");
     return remove_matching(key, [&](const detail::registry_value& value) {
       return fits(detail::read_value<V>(key, value));
     });
@@ -151,6 +158,9 @@ class registry {
   /// when the process has not registered the key. Unique keys only.
   template <class V, class F>
   std::optional<V> update_value(std::string_view key, F change) const {
+    static_assert(std::is_invocable_r_v<V, F&, const V&>,
+                  "update_value<V>() needs a function that answers the new value: "
+                  "[](const V& value) { return ...; }");
     auto present = own_value(key);
     if (!present) return std::nullopt;
     V changed = change(detail::read_value<V>(key, *present));
@@ -173,6 +183,9 @@ class registry {
   /// The entries of a key whose value fits: `bool fits(const V&)`.
   template <class V, class F>
   std::vector<entry<V>> match(std::string_view key, F fits) const {
+    static_assert(std::predicate<F&, const V&>,
+                  "match<V>() needs a function that says which values fit: "
+                  "[](const V& value) { return ...; }");
     std::vector<entry<V>> found;
     for (auto& each : entries(key)) {
       auto& value = detail::read_value<V>(key, each.value);
@@ -188,6 +201,9 @@ class registry {
   /// Of all entries of the registry, those that fit: `bool fits(key, process, const V&)`.
   template <class V, class F>
   std::vector<keyed_entry<V>> select(F fits) const {
+    static_assert(std::predicate<F&, const std::string&, pid, const V&>,
+                  "select<V>() needs a function that says which entries fit: "
+                  "[](const std::string& key, roost::pid process, const V& value) { return ...; }");
     std::vector<keyed_entry<V>> found;
     for (auto& each : all_entries()) {
       auto& value = detail::read_value<V>(each.key, each.value);
@@ -205,6 +221,10 @@ class registry {
   /// duplicate keys once for each partition.
   template <class F>
   void dispatch(std::string_view key, F f) const {
+    static_assert(std::invocable<F&, const std::vector<pid>&>,
+                  "dispatch() needs a function that takes the processes: "
+                  "[](const std::vector<roost::pid>& processes) { ... }; dispatch<V>() gives it "
+                  "entries with their values");
     for (auto& partition : entries_by_partition(key)) {
       std::vector<pid> processes;
       for (auto& each : partition) processes.push_back(each.process);
@@ -214,6 +234,9 @@ class registry {
   /// … with the values: `f(const std::vector<entry<V>>&)`.
   template <class V, class F>
   void dispatch(std::string_view key, F f) const {
+    static_assert(std::invocable<F&, const std::vector<entry<V>>&>,
+                  "dispatch<V>() needs a function that takes the entries: [](const auto& entries) "
+                  "{ for (auto& [process, value] : entries) ... }");
     for (auto& partition : entries_by_partition(key)) {
       std::vector<entry<V>> found;
       for (auto& each : partition)
