@@ -64,6 +64,15 @@ message* take_wanted(process& process) {
   return nullptr;
 }
 
+/// A supervisor that starts its children hears of their ends; whoever is suspended hears only of its
+/// parent's.
+bool is_urgent_exit(const process& process, message& message) noexcept {
+  auto* exit = value_of<exited>(message);
+  if (exit == nullptr) return false;
+  if (!process.suspended) return process.takes_exits_early;
+  return process.ends_with_parent && exit->from == process.parent;
+}
+
 /// The oldest message that even a process which is still initializing or suspended must see.
 message* take_urgent(process& process) noexcept {
   message* before = nullptr;
@@ -71,7 +80,7 @@ message* take_urgent(process& process) noexcept {
     auto urgent = at->kind == message_kind::reply || at->kind == message_kind::no_reply ||
                   at->kind == message_kind::call_timeout || at->kind == message_kind::task ||
                   (at->kind == message_kind::sys && process.suspended) ||
-                  (at->kind == message_kind::exited && process.takes_exits_early);
+                  is_urgent_exit(process, *at);
     if (urgent) return unlink_message(process, before, at);
   }
   return nullptr;

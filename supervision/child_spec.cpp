@@ -82,12 +82,15 @@ std::string short_name(std::string_view type) {
 
 child_spec::start_function starter(
     std::function<std::unique_ptr<behavior>()> make, process_name name, bool pinned) {
-  return [make = std::move(make), name = std::move(name),
+  return starter(std::move(make), start_options{.name = std::move(name)}, pinned);
+}
+
+child_spec::start_function starter(
+    std::function<std::unique_ptr<behavior>()> make, start_options options, bool pinned) {
+  return [make = std::move(make), options = std::move(options),
           pinned](std::function<void(start_outcome)> on_started) {
-    start_request request;
-    request.name = name;
+    auto request = request_of(options, attachment::link);
     request.pinned = pinned;
-    request.attach = attachment::link;
     request.on_started = std::move(on_started);
     return start_process(make(), std::move(request));
   };

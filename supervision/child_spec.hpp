@@ -118,6 +118,9 @@ std::string short_name(std::string_view type);
 /// A pinned child stays on the worker that starts it.
 child_spec::start_function starter(
     std::function<std::unique_ptr<behavior>()> make, process_name name, bool pinned = false);
+/// … with everything else that a server may be started with.
+child_spec::start_function starter(
+    std::function<std::unique_ptr<behavior>()> make, start_options options, bool pinned = false);
 
 template <class S, class... Args>
 child_spec server_spec(start_options options, Args... args) {
@@ -127,7 +130,7 @@ child_spec server_spec(start_options options, Args... args) {
       "copyable, or pass a shared_ptr");
   child_spec spec{
       .id = options.name.empty() ? short_name(type_name<S>()) : options.name.text(),
-      .start = starter([args...] { return make_child<S>(args...); }, options.name)};
+      .start = starter([args...] { return make_child<S>(args...); }, options)};
   if constexpr (requires { S::child_options; }) spec = with(std::move(spec), S::child_options);
   return spec;
 }

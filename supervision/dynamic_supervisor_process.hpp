@@ -27,6 +27,7 @@ class dynamic_supervisor_process : public behavior, public tree_node {
   void handle(message& message) override;
   void stop(const exit_reason& reason) override;
   tree_view look(std::size_t most) const override;
+  std::string state_text() const override { return view_text(look(50)); }
 
  protected:
   using client = from<child_result>;

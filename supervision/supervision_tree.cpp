@@ -4,6 +4,18 @@
 #include "supervision/tree_node.hpp"
 
 namespace roost {
+
+std::string detail::view_text(const tree_view& view) {
+  auto text = view.strategy + " [";
+  for (auto& child : view.children) {
+    if (&child != view.children.data()) text += ", ";
+    if (!child.id.empty()) text += child.id + " ";
+    text += child.process ? to_string(child.process) : child.restarting ? "restarting" : "stopped";
+  }
+  if (view.omitted != 0) text += ", and " + std::to_string(view.omitted) + " more";
+  return text + "]";
+}
+
 namespace {
 
 using view = std::optional<detail::tree_view>;

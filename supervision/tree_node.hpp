@@ -13,6 +13,9 @@ struct tree_view {
   std::size_t omitted = 0;  // children that are not listed
 };
 
+/// For sys::get_status: the strategy and the children, as many as a view of 50 has.
+std::string view_text(const tree_view& view);
+
 class tree_node {
  public:
   tree_node() = default;
