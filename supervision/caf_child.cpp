@@ -52,7 +52,7 @@ child_spec caf_child(std::string id, std::function<caf::actor(caf::actor_system&
   return {.id = std::move(id),
           .start = detail::starter(
               [start = std::move(start)] { return std::make_unique<caf_child_process>(start); },
-              {})};
+              process_name{})};
 }
 
 }  // namespace roost
