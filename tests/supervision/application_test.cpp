@@ -27,7 +27,11 @@ TEST_CASE_FIXTURE(installation, "a signal that comes while the tree starts is no
   REQUIRE(run.says("node "));  // the configuration has been read, nothing has started
   run.signal(SIGTERM);
   CHECK(run.exit_code() == 0);
-  CHECK(run.order() == arguments{"start a", "start b", "start c", "stop c", "stop b", "stop a"});
+  // It may come before the tree, which then does not start at all.
+  auto order = run.order();
+  bool all = order == arguments{"start a", "start b", "start c", "stop c", "stop b", "stop a"};
+  CHECK((order.empty() || all));
+  CHECK(run.text.find("stopped application=sample") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(installation, "a child that cannot start ends the program with code 1") {
