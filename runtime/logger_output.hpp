@@ -7,6 +7,7 @@
 #include "runtime/logger.hpp"
 #include <array>
 #include <optional>
+#include <utility>
 
 namespace roost::detail {
 
