@@ -121,7 +121,9 @@ struct installation {
   ~installation() {
     // A daemon that a failed test has left.
     if (auto left = pid_in_file(); left > 0) ::kill(left, SIGKILL);
-    fs::remove_all(directory);
+    // A node whose heart was killed may still be writing there while it ends.
+    std::error_code error;
+    eventually([&] { return fs::remove_all(directory, error), !error; });
     ::unsetenv("RELEASE_TMP");
   }
 
