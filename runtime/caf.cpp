@@ -331,12 +331,12 @@ void caf_ties::demonitor(reference ref) {
 /// Our end of a link that an actor has made or taken back.
 void take_link(const caf::strong_actor_ptr& actor) {
   auto& process = *current_process();
-  if (process.more().links.insert(stand_in(actor.get()), 0)) make_ties(process).link(actor);
+  if (process.links.insert(stand_in(actor.get()))) make_ties(process).link(actor);
 }
 
 void take_unlink(pid actor) {
   auto& process = *current_process();
-  if (!process.extra || !process.extra->links.erase(actor)) return;
+  if (!process.links.erase(actor)) return;
   if (auto* ties = ties_of(&process)) ties->unlink(actor);
 }
 
@@ -585,7 +585,7 @@ void link(const caf::actor& actor) {
   auto target = strong(actor);
   if (auto* process = as_process(target.get())) return link(process->self());
   auto stands_for = stand_in(target.get());
-  if (!self.more().links.insert(stands_for, 0)) return;
+  if (!self.links.insert(stands_for)) return;
   if (!target || has_ended(*target->get()))
     return detail::signal_exit(self.process::id, stands_for, exit_reason::noproc, true);
   self.hang_on(target);

@@ -5,6 +5,7 @@
 #pragma once
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 

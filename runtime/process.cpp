@@ -112,16 +112,16 @@ void send_exit(pid to, const exit_reason& reason, bool linked) {
 void link(pid other) {
   auto& me = this_process("link");
   if (other == me.self()) return;
-  if (!me.more().links.insert(other, 0)) return;
-  me.extra->unlinking.erase(other);
+  if (!me.links.insert(other)) return;
+  if (me.extra) me.extra->unlinking.erase(other);
   detail::signal(other, message_kind::link, {});
 }
 
 void unlink(pid other) {
   auto& me = this_process("unlink");
-  if (!me.extra || !me.extra->links.erase(other)) return;
+  if (!me.links.erase(other)) return;
   auto ref = make_ref();
-  me.extra->unlinking.insert(other, ref);
+  me.more().unlinking.insert(other, ref);
   detail::signal(other, message_kind::unlink, ref);
 }
 
@@ -174,9 +174,9 @@ bool unalias(const process_alias& alias) {
 void hibernate() {
   auto& me = this_process("hibernate");
   if (me.does) me.does->hibernate();
+  me.links.shrink();
   if (!me.extra) return;
   auto& extra = *me.extra;
-  extra.links.shrink();
   extra.unlinking.shrink();
   extra.monitors.shrink();
   extra.monitored_by.shrink();

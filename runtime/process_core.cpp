@@ -97,7 +97,7 @@ void on_exit_signal(process& process, message_ptr message) {
   auto& signal = *value_of<exit_signal>(*message);
   auto from = message->from;
   // A link that was taken back, or never made, cannot hurt any more.
-  if (signal.linked && !(process.extra && process.extra->links.erase(from))) return;
+  if (signal.linked && !process.links.erase(from)) return;
   if (!signal.linked && signal.reason == exit_reason::kill)
     return end_by_signal(process, exit_reason::killed);
   if (process.trap_exit)
@@ -122,7 +122,8 @@ void answer_question(process& process, const message& question, message_ptr repl
 /// A link that crosses our unlink on its way: the other takes it back when it hears of that, so a link
 /// has both its ends or none. Source: the link protocol of OTP 23.
 void on_link(process& process, pid other) {
-  if (!process.more().unlinking.contains(other)) process.extra->links.insert(other, 0);
+  bool crossed = process.extra && process.extra->unlinking.contains(other);
+  if (!crossed) process.links.insert(other);
 }
 
 void on_unlinked(process& process, const message& message) {
@@ -141,7 +142,7 @@ void on_signal(process& process, message_ptr message) {
   switch (message->kind) {
     case message_kind::link: on_link(process, message->from); break;
     case message_kind::unlink:
-      if (process.extra) process.extra->links.erase(message->from);
+      process.links.erase(message->from);
       signal(message->from, message_kind::unlinked, message->ref);
       break;
     case message_kind::unlinked: on_unlinked(process, *message); break;
@@ -349,28 +350,26 @@ void report_crash(const process& process, const exit_reason& reason, std::string
   else if (process.does)
     report.state = process.does->state_text();
   report.message_queue_len = process.home->queued.load(std::memory_order_relaxed);
-  if (process.extra)
-    process.extra->links.for_each(
-        [&](pid other, char) { report.links.push_back(to_string(other)); });
+  process.links.for_each([&](pid other) { report.links.push_back(to_string(other)); });
   logger::report(report);
 }
 
 /// Tells everyone who asked to know. The name is free before anybody hears of the death.
 void tell_the_bereaved(process& process, const exit_reason& reason) {
   auto extra = std::move(process.extra);
-  if (!extra) return;
-  if (!extra->name.empty()) names::remove(extra->name, process.self());
-  extra->open_calls.for_each([&](reference ref, pid caller) {
+  if (extra && !extra->name.empty()) names::remove(extra->name, process.self());
+  if (extra) extra->open_calls.for_each([&](reference ref, pid caller) {
     auto notice = make_message<death_notice>(message_kind::no_reply, reason);
     notice->ref = ref;
     notice->from = process.self();
     enqueue(caller, std::move(notice));
   });
-  extra->links.for_each([&](pid other, char) {
+  process.links.for_each([&](pid other) {
     auto signal = make_message<exit_signal>(message_kind::exit, reason, true);
     signal->from = process.self();
     enqueue(other, std::move(signal));
   });
+  if (!extra) return;
   extra->monitored_by.for_each([&](reference ref, pid watcher) {
     auto notice = make_message<down>(message_kind::down, ref, process.self(), reason);
     notice->ref = ref;

@@ -16,6 +16,7 @@
 // dead themselves.
 #pragma once
 #include "runtime/compact_map.hpp"
+#include "runtime/link_set.hpp"
 #include "runtime/gen_server.hpp"
 #include "runtime/sys.hpp"
 #include "runtime/sys_debug.hpp"
@@ -160,7 +161,6 @@ struct foreign_ties {
 /// What only some processes have: kept apart so that the others stay small.
 struct process_extra {
   std::string name;
-  compact_map<pid, char> links;
   compact_map<pid, reference> unlinking;      // taken back, and the other does not know yet
   compact_map<reference, pid> monitors;       // mine
   compact_map<reference, pid> monitored_by;   // of me
@@ -193,6 +193,7 @@ struct process {
   std::uint64_t id;
   std::unique_ptr<behavior> does;
   std::unique_ptr<process_extra> extra;
+  link_set links;
   message* oldest = nullptr;  // the sorted queue
   message* newest = nullptr;
   message* handling = nullptr;

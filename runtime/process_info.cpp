@@ -38,13 +38,13 @@ process_details details_of(process& process) {
   info.priority = process.home->priority.load(std::memory_order_relaxed);
   info.parent = process.parent;
   info.uptime = std::chrono::milliseconds(detail::exact_now() - process.started);
+  process.links.for_each([&](pid other) { info.links.push_back(other); });
   if (!process.extra) return info;
   auto& extra = *process.extra;
   info.registered_name = extra.name;
   info.label = extra.label;
   info.messages_dropped = extra.messages_dropped;
   info.ancestors = extra.ancestors;
-  extra.links.for_each([&](pid other, char) { info.links.push_back(other); });
   extra.monitors.for_each([&](reference, pid other) { info.monitors.push_back(other); });
   extra.monitored_by.for_each([&](reference, pid other) { info.monitored_by.push_back(other); });
   info.group_leader = extra.group_leader;

@@ -23,8 +23,8 @@ void attach_to_parent(process& process, pid parent, bool link) {
   process.ends_with_parent = link || !parent;
   if (auto leader = group_leader()) process.more().group_leader = leader;  // of the starter
   if (!link) return;
-  process.more().links.insert(parent, 0);
-  if (current_process() != nullptr) current_process()->more().links.insert(process.self(), 0);
+  process.links.insert(parent);
+  if (current_process() != nullptr) current_process()->links.insert(process.self());
 }
 
 /// The starter's monitor, set before the process can run: no signal has to travel for it.
@@ -35,14 +35,12 @@ void watch_child(process& child, const start_request& request) {
 
 /// A process that never came to life: nobody is linked to it and nobody hears of it.
 void abandon(process& process, const start_request& request, const exit_reason& reason) {
-  if (auto* me = current_process(); me != nullptr && me->extra) {
-    me->extra->links.erase(process.self());
-    me->extra->monitors.erase(request.monitor);
+  if (auto* me = current_process()) {
+    me->links.erase(process.self());
+    if (me->extra) me->extra->monitors.erase(request.monitor);
   }
-  if (process.extra) {
-    process.extra->links.erase(process.parent);
-    process.extra->monitored_by.erase(request.monitor);
-  }
+  process.links.erase(process.parent);
+  if (process.extra) process.extra->monitored_by.erase(request.monitor);
   process.initializing = true;  // it never ran, so terminate() has nothing to end
   process.by_signal = reason.is_orderly();
   end_process(process, reason);

@@ -179,9 +179,7 @@ void dynamic_supervisor_process::on_start_ended(table::iterator at, const exit_r
 
 void dynamic_supervisor_process::tell_to_stop(pid process, child& child) {
   child.state = child_state::stopping;
-  // One that has unlinked itself would be waited for in vain.
-  auto* links = current_process()->extra ? &current_process()->extra->links : nullptr;
-  if (links == nullptr || !links->contains(process)) link(process);
+  link(process);  // one that has unlinked itself would be waited for in vain
   exit(process, child.shutdown.is_brutal_kill() ? exit_reason::kill : exit_reason::shutdown);
 }
 
