@@ -20,6 +20,7 @@ namespace {
 constexpr std::size_t shard_count = 32;
 constexpr std::size_t pool_count = 4;
 constexpr std::size_t smallest = 8;  // places of a shard that is not empty
+constexpr std::size_t few_keys = 2048;  // in a shard
 
 /// The hash is written before the node, and only while there is no node. Who finds the hash of
 /// another node, since both have changed in between, has found a key that is deleted by now.
@@ -315,7 +316,9 @@ class hash_table final : public ets_table {
   static places& resize(shard& shard, std::atomic<places*>& current) {
     auto& array = *current.load(std::memory_order_relaxed);
     shard.limbo.reserve(1);
-    auto& fresh = *places::make(std::max(smallest, std::bit_ceil(2 * (shard.keys + 1))));
+    // By four at first: most of the work of filling a table is moving what is there.
+    auto factor = shard.keys < few_keys ? 4U : 2U;
+    auto& fresh = *places::make(std::max(smallest, std::bit_ceil(factor * (shard.keys + 1))));
     for (std::size_t i = 0; i < array.size(); ++i) {
       auto* node = array[i].node.load(std::memory_order_relaxed);
       if (!holds_node(node)) continue;
