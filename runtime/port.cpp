@@ -258,7 +258,7 @@ class port_process final : public behavior {
   void handle(message& message) override;
 
  private:
-  using action = void (port_process::*)();
+  using action = void (*)(port_process&);
 
   /// One descriptor that the worker watches. The batch of events that is being served may name it
   /// after the port has gone.
@@ -266,7 +266,7 @@ class port_process final : public behavior {
    public:
     watch(port_process& port, int fd, action action) : port_(&port), fd_(fd), action_(action) {}
     void on_io(std::uint32_t) override {
-      if (port_ != nullptr) run_as(*port_->core_, [this] { (port_->*action_)(); });
+      if (port_ != nullptr) run_as(*port_->core_, [this] { action_(*port_); });
     }
     void forget() noexcept { port_ = nullptr; }
     int fd() const noexcept { return fd_; }
@@ -279,6 +279,10 @@ class port_process final : public behavior {
 
   void listen(std::unique_ptr<watch>& place, const unique_fd& fd, std::uint32_t events, action on);
   void stop_listening(std::unique_ptr<watch>& place) noexcept;
+
+  static void readable(port_process& port) { port.on_readable(); }
+  static void writable(port_process& port) { port.on_writable(); }
+  static void program_ended(port_process& port) { port.on_program_end(); }
 
   void on_readable();
   void on_writable();
@@ -311,8 +315,8 @@ class port_process final : public behavior {
 init_outcome port_process::init() {
   core_ = current_process();
   trap_exit(true);
-  listen(reading_, program_.output, EPOLLIN, &port_process::on_readable);
-  listen(ending_, program_.end, EPOLLIN, &port_process::on_program_end);
+  listen(reading_, program_.output, EPOLLIN, readable);
+  listen(ending_, program_.end, EPOLLIN, program_ended);
   return {};
 }
 
@@ -345,7 +349,7 @@ void port_process::handle(message& message) {
     if (!writing_) write_queued();
   } else if (value_of<read_on>(message) != nullptr) {
     if (program_.output && !reading_)
-      listen(reading_, program_.output, EPOLLIN, &port_process::on_readable);
+      listen(reading_, program_.output, EPOLLIN, readable);
   } else if (value_of<close_port>(message) != nullptr) {
     close();
   } else if (auto* heir = value_of<connect_port>(message)) {
@@ -409,7 +413,7 @@ void port_process::pause_if_ahead() {
   state_->paused = true;
   // The owner may have handled all of it before it could see that we wait.
   if (state_->delivered.load() <= state_->options.read_ahead / 2 && state_->paused.exchange(false))
-    listen(reading_, program_.output, EPOLLIN, &port_process::on_readable);
+    listen(reading_, program_.output, EPOLLIN, readable);
 }
 
 void port_process::on_end_of_output() {
@@ -448,7 +452,7 @@ void port_process::write_queued() {
         program_.input.get(), oldest.data() + first_written_, oldest.size() - first_written_);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN)
-      return listen(writing_, program_.input, EPOLLOUT, &port_process::on_writable);
+      return listen(writing_, program_.input, EPOLLOUT, writable);
     if (count < 0) return end(errno == EPIPE ? "epipe" : std::strerror(errno));
     first_written_ += static_cast<std::size_t>(count);
     if (first_written_ == oldest.size()) {
@@ -476,7 +480,7 @@ void port_process::close() {
   closing_ = true;
   if (queue_.empty()) return end(exit_reason::normal);
   if (program_.output && !reading_)
-    listen(reading_, program_.output, EPOLLIN, &port_process::on_readable);
+    listen(reading_, program_.output, EPOLLIN, readable);
   exit_after(flush_time, core_->self(), exit_reason::shutdown);
 }
 
