@@ -198,9 +198,7 @@ void worker::push(slot& slot) noexcept {
   if (slot.home.load(std::memory_order_relaxed) != unpinned) return pinned_.push(slot);
   if (!overflow_.empty() || !ring_.push(&slot)) {
     overflow_.push_back(&slot);
-    // A handler that starts very many, while thieves empty the ring behind its back.
-    if (ring_.size() > run_ring::capacity / 2) return;
-    refill_ring();
+    return;
   }
   // One waiting process is about to run here; a second one is worth another worker's while.
   if (ring_.size() > 1) scheduler::instance()->wake_one_idle();
@@ -225,13 +223,9 @@ slot* worker::pop_normal() noexcept {
     if (auto* job = pinned_.pop()) return job;
   // Thieves may have emptied the ring, so it is refilled whether or not it still had something.
   auto* job = ring_.pop();
-  refill_ring();
+  while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
   if (job == nullptr) job = ring_.pop();
   return job != nullptr ? job : pinned_.pop();
-}
-
-void worker::refill_ring() noexcept {
-  while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
 }
 
 bool worker::has_work() const noexcept {

@@ -130,7 +130,6 @@ class worker {
   bool turn();
   bool has_work() const noexcept;
   slot* pop_normal() noexcept;
-  void refill_ring() noexcept;
   void take_inbox() noexcept;
   slot* pop() noexcept;
   void flush();
