@@ -3,13 +3,13 @@
 #include "runtime/ets.hpp"
 #include "runtime/gen_server.hpp"
 #include "runtime/runtime.hpp"
+#include <malloc.h>
+#include <unistd.h>
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <functional>
 #include <future>
-#include <malloc.h>
-#include <unistd.h>
 
 using namespace roost;
 using namespace std::chrono_literals;
@@ -48,7 +48,8 @@ struct counter {
   void handle_cast(bump message) { value += message.by; }
 };
 
-// --- figures ---------------------------------------------------------------------------------------
+// --- figures
+// ---------------------------------------------------------------------------------------
 
 double bytes_idle() {
   constexpr int count = 100'000;
@@ -62,7 +63,8 @@ double bytes_idle() {
   });
   done->get_future().wait();
   for (auto& one : *pids) (void)call(one, counter::get{}).get();
-  auto bytes = (resident_bytes() - before - count * static_cast<double>(sizeof(server<counter>))) / count;
+  auto bytes =
+      (resident_bytes() - before - count * static_cast<double>(sizeof(server<counter>))) / count;
   for (auto& one : *pids) exit(one.process(), exit_reason::kill);
   while (runtime::process_count() > 1) std::this_thread::yield();
   ::malloc_trim(0);
@@ -102,9 +104,7 @@ struct ping {
   pid from;
   int n;
 };
-struct pong {
-  int n;
-};
+struct pong { int n; };
 struct echo {
   using messages = roost::messages<>;
   using infos = roost::messages<ping>;
@@ -130,12 +130,8 @@ struct pinger {
   }
 };
 
-struct hop {
-  int left;
-};
-struct next_is {
-  pid next;
-};
+struct hop { int left; };
+struct next_is { pid next; };
 struct ring_member {
   using messages = roost::messages<>;
   using infos = roost::messages<hop, next_is>;
@@ -158,7 +154,8 @@ double ring_rate() {
     spawn([done] {
       auto head = roost::start<ring_member>(done, pid{}).process();
       auto next = head;
-      for (int i = 1; i < members; ++i) next = roost::start<ring_member>(done_signal{}, next).process();
+      for (int i = 1; i < members; ++i)
+        next = roost::start<ring_member>(done_signal{}, next).process();
       send(head, next_is{next});
       send(head, hop{rounds});
     });
@@ -211,8 +208,7 @@ double call_rate(int callers, int each) {
     std::function<void()> finished = [left, done] {
       if (left->fetch_sub(1) == 1) done->set_value();
     };
-    for (int i = 0; i < callers; ++i)
-      send(roost::start<caller>(to, finished, each).process(), 0);
+    for (int i = 0; i < callers; ++i) send(roost::start<caller>(to, finished, each).process(), 0);
   });
   exit(to.process(), exit_reason::kill);
   return rate;
@@ -231,8 +227,10 @@ double timer_rate() {
 std::map<std::string, double> run_erlang() {
   auto directory = std::filesystem::temp_directory_path() / "roost_bench_erl";
   std::filesystem::create_directories(directory);
-  return bench::run_peer("cd bench && erlc -o " + directory.string() + " processes.erl && erl +S 2 +P 2000000 -noshell -pa " +
-                         directory.string() + " -s processes main 2>/dev/null");
+  return bench::run_peer(
+      "cd bench && erlc -o " + directory.string() +
+      " processes.erl && erl +S 2 +P 2000000 -noshell -pa " + directory.string() +
+      " -s processes main 2>/dev/null");
 }
 
 // --- tables --------------------------------------------------------------------------------------

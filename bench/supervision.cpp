@@ -29,9 +29,7 @@ double best(F measure) {
   return std::max({measure(), measure(), measure()});
 }
 
-struct started {
-  pid child;
-};
+struct started { pid child; };
 
 /// A child that says when it has started.
 struct crier {
@@ -47,9 +45,7 @@ struct idler {
   using messages = roost::messages<>;
   static constexpr roost::child_options child_options{.restart = temporary};
 };
-struct stayer {
-  using messages = roost::messages<>;
-};
+struct stayer { using messages = roost::messages<>; };
 
 /// Kills all children, waits for their successors, and so on.
 struct killer {

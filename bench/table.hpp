@@ -1,4 +1,5 @@
-// private: what the benchmark programs share: a row per figure, a table for people and JSON for tools.
+// private: what the benchmark programs share: a row per figure, a table for people and JSON for
+// tools.
 #pragma once
 #include <cstdio>
 #include <fstream>
@@ -14,7 +15,7 @@ struct row {
   double roost = 0;
   std::string peer = {};  // who it is compared with; empty: nobody
   double peer_value = 0;
-  double limit_value = 0;     // the physical limit, where one was measured
+  double limit_value = 0;  // the physical limit, where one was measured
   bool less_is_better = false;
 
   /// How many times better than the peer.
@@ -27,8 +28,9 @@ struct row {
 inline void print(const std::vector<row>& rows) {
   std::printf("%-34s %-10s %14s %14s %8s\n", "figure", "unit", "roost", "peer", "ratio");
   for (auto& row : rows)
-    std::printf("%-34s %-10s %14.0f %14.0f %8.2f\n", row.figure.c_str(), row.unit.c_str(), row.roost,
-                row.peer_value, row.ratio());
+    std::printf(
+        "%-34s %-10s %14.0f %14.0f %8.2f\n", row.figure.c_str(), row.unit.c_str(), row.roost,
+        row.peer_value, row.ratio());
 }
 
 inline void write_json(const std::vector<row>& rows, const std::string& file) {

@@ -22,15 +22,16 @@ std::string& scratch() {
   return text;
 }
 
-void write_reply(channel_state& state, std::string_view join_ref, std::string_view ref,
-                 const reply_with& reply) {
+void write_reply(
+    channel_state& state, std::string_view join_ref, std::string_view ref,
+    const reply_with& reply) {
   auto& text = scratch();
-  auto kind = encode_reply(state.out->protocol(), text, join_ref, ref, state.topic, reply.status,
-                           reply.payload);
+  auto kind = encode_reply(
+      state.out->protocol(), text, join_ref, ref, state.topic, reply.status, reply.payload);
   if (kind == encoded::impossible)
-    throw std::invalid_argument("expected a reply that the client's protocol can carry, got " +
-                                std::string(reply.payload.is_binary() ? "binary data" : "text") +
-                                " that it cannot");
+    throw std::invalid_argument(
+        "expected a reply that the client's protocol can carry, got " +
+        std::string(reply.payload.is_binary() ? "binary data" : "text") + " that it cannot");
   state.out->write(kind, text);
 }
 
@@ -79,8 +80,9 @@ void channel_process::handle(message& message) {
     state.ref = std::move(event->ref);
     auto result = event->event_is_string ? handle_in(event->event, event->payload) : std::nullopt;
     if (!result)
-      throw std::runtime_error("expected a handle_in for the event \"" + event->event +
-                               "\", got none in " + std::string(initial_call()));
+      throw std::runtime_error(
+          "expected a handle_in for the event \"" + event->event + "\", got none in " +
+          std::string(initial_call()));
     if (result->reply) write_reply(state, state.join_ref, state.ref, *result->reply);
     if (result->timeout.count() >= 0) set_receive_timeout(result->timeout);
     if (result->stop) stop_by_choice(state, *result->stop);
@@ -101,15 +103,17 @@ void channel_process::terminate(const exit_reason& reason) {
 
 }  // namespace detail
 
-// --- the socket, as a channel sees it --------------------------------------------------------------
+// --- the socket, as a channel sees it
+// --------------------------------------------------------------
 
 std::string_view socket::topic() const noexcept { return channel_->state().topic; }
 
 const void* socket::checked_assigns(std::string_view type) const {
   auto& state = channel_->state();
   if (type != state.assigns_type)
-    throw std::logic_error("expected the socket's assigns to be " +
-                           std::string(state.assigns_type) + ", got " + std::string(type));
+    throw std::logic_error(
+        "expected the socket's assigns to be " + std::string(state.assigns_type) + ", got " +
+        std::string(type));
   return state.assigns.get();
 }
 
@@ -120,11 +124,10 @@ void push(socket& socket, std::string_view event, const payload& payload) {
         "expected push after join, got it within: send yourself a message in join and push when "
         "it arrives");
   auto& text = detail::scratch();
-  auto kind =
-      encode_push(state.out->protocol(), text, state.join_ref, state.topic, event, payload);
+  auto kind = encode_push(state.out->protocol(), text, state.join_ref, state.topic, event, payload);
   if (kind == encoded::impossible)
-    throw std::invalid_argument("expected a push that the client's protocol can carry, got " +
-                                std::string(event));
+    throw std::invalid_argument(
+        "expected a push that the client's protocol can carry, got " + std::string(event));
   state.out->write(kind, text);
 }
 
@@ -151,9 +154,9 @@ void answer_join(channel_process& channel, const reply_with& reply) {
   state.joining = false;
   state.announced = !accepted;
   if (accepted) send(state.socket, channel_joined{self()});
-  finish_init(accepted ? init_outcome{}
-                       : init_outcome{init_status::stop,
-                                      exit_reason::shutdown_with("join refused")});
+  finish_init(
+      accepted ? init_outcome{}
+               : init_outcome{init_status::stop, exit_reason::shutdown_with("join refused")});
 }
 
 void answer(channel_process& channel, const std::string& ref, const reply_with& reply) {

@@ -1,8 +1,8 @@
 // channels/channel.hpp
 //
 // A channel: one client's conversation about one topic, in a process of its own. Write a plain
-// struct; its members are the state, one line lists the events that clients may send, and each event
-// has its overload.
+// struct; its members are the state, one line lists the events that clients may send, and each
+// event has its overload.
 //
 //   struct room_channel {
 //     using events     = roost::events<"new_msg", "ping">;   // from the client
@@ -41,12 +41,12 @@
 // Answering later. `auto ref = roost::ref(socket);` names the event that is being handled; return
 // noreply() and call `roost::reply(ref, roost::ok(…))` from any process. In join, return
 // `roost::later(ref)` and answer with ok or error the same way: other topics go on meanwhile, and
-// messages for this one wait. The channel hears broadcasts from the moment its join is accepted; what
-// was broadcast while the answer was on its way is not repeated, as in Phoenix.
+// messages for this one wait. The channel hears broadcasts from the moment its join is accepted;
+// what was broadcast while the answer was on its way is not repeated, as in Phoenix.
 //
-// Errors. A handler that throws, and an event that nobody handles, crash the channel: the client gets
-// phx_error and joins again; the socket and its other channels go on. A join that throws is answered
-// with {"reason": "join crashed"}.
+// Errors. A handler that throws, and an event that nobody handles, crash the channel: the client
+// gets phx_error and joins again; the socket and its other channels go on. A join that throws is
+// answered with {"reason": "join crashed"}.
 //
 // Thread safety: handlers of one channel never run at the same time. `socket` is for its handlers
 // only; `socket_ref` and `broadcast` are for everyone.
@@ -69,9 +69,7 @@ struct fixed_string {
 };
 
 template <fixed_string Name>
-struct event {
-  static constexpr std::string_view name = Name.view();
-};
+struct event { static constexpr std::string_view name = Name.view(); };
 
 template <fixed_string... Names>
 struct events {};
@@ -142,7 +140,8 @@ class out_result {
   std::chrono::milliseconds timeout{-1};
 };
 
-// --- the socket, as a channel sees it --------------------------------------------------------------
+// --- the socket, as a channel sees it
+// --------------------------------------------------------------
 
 /// The connection that a channel belongs to. Lives as long as the channel.
 class socket {
@@ -186,7 +185,8 @@ socket_ref ref(const socket& socket);
 /// Answers it, from any process or thread.
 void reply(const socket_ref& ref, reply_with reply);
 
-// --- from a struct to a channel --------------------------------------------------------------------
+// --- from a struct to a channel
+// --------------------------------------------------------------------
 
 namespace detail {
 
@@ -221,7 +221,9 @@ class channel_process : public behavior {
 };
 
 template <class C, class E>
-concept takes_in = requires(C& c, E e, const payload& p, socket& s) { c.handle_in(e, p, s); };
+concept takes_in = requires(C& c, E e, const payload& p, socket& s) {
+  c.handle_in(e, p, s);
+};
 template <class C, class E>
 concept handles_in = requires(C& c, E e, const payload& p, socket& s) {
   { c.handle_in(e, p, s) } -> std::convertible_to<in_result>;
@@ -233,7 +235,9 @@ concept handles_out = requires(C& c, E e, const payload& p, socket& s) {
 template <class A>
 concept answers_info = std::is_void_v<A> || std::convertible_to<A, out_result>;
 template <class C, class M>
-concept takes_channel_info = requires(C& c, M& m, socket& s) { c.handle_info(std::move(m), s); };
+concept takes_channel_info = requires(C& c, M& m, socket& s) {
+  c.handle_info(std::move(m), s);
+};
 template <class C, class M>
 concept handles_channel_info = requires(C& c, M& m, socket& s) {
   { c.handle_info(std::move(m), s) } -> answers_info;
@@ -245,18 +249,22 @@ concept joins = requires(C& c, std::string_view topic, const payload& p, socket&
 
 template <class C>
 constexpr bool check_channel() {
-  static_assert(std::default_initializable<C>,
-                "a channel begins without arguments: give its members defaults, join sets them");
-  static_assert(joins<C>,
-                "a channel needs  roost::join_result join(std::string_view topic, const "
-                "roost::payload& params, roost::socket&)");
+  static_assert(
+      std::default_initializable<C>,
+      "a channel begins without arguments: give its members defaults, join sets them");
+  static_assert(
+      joins<C>,
+      "a channel needs  roost::join_result join(std::string_view topic, const "
+      "roost::payload& params, roost::socket&)");
   if constexpr (takes_in<C, std::string_view>)
-    static_assert(handles_in<C, std::string_view>,
-                  "handle_in for all other events is  in_result handle_in(std::string_view event, "
-                  "const roost::payload&, roost::socket&)");
+    static_assert(
+        handles_in<C, std::string_view>,
+        "handle_in for all other events is  in_result handle_in(std::string_view event, "
+        "const roost::payload&, roost::socket&)");
   if constexpr (requires { &C::terminate; })
-    static_assert(requires(C& c, const exit_reason& r, socket& s) { c.terminate(r, s); },
-                  "terminate is  void terminate(const roost::exit_reason&, roost::socket&)");
+    static_assert(
+        requires(C & c, const exit_reason& r, socket& s) { c.terminate(r, s); },
+        "terminate is  void terminate(const roost::exit_reason&, roost::socket&)");
   return true;
 }
 
@@ -302,14 +310,12 @@ class channel_of final : public channel_process {
     std::optional<out_result> result;
     if constexpr (requires { typename C::infos; })
       if (infos(message, result, typename C::infos{})) return result;
-    (void)(optional_info<down>(message, result) || optional_info<exited>(message, result) ||
-           optional_info<timeout>(message, result) ||
-           optional_info<broadcast_message>(message, result));
+    (void)(optional_info<down>(message, result) || optional_info<exited>(message, result) || optional_info<timeout>(message, result) || optional_info<broadcast_message>(message, result));
     return result;
   }
 
   void handle_terminate(const exit_reason& reason) override {
-    if constexpr (requires(C& c, socket& s) { c.terminate(reason, s); })
+    if constexpr (requires(C & c, socket & s) { c.terminate(reason, s); })
       channel_.terminate(reason, socket_);
   }
 
@@ -321,39 +327,44 @@ class channel_of final : public channel_process {
 
   template <class E>
   bool in_one(std::string_view name, const payload& payload, std::optional<in_result>& result) {
-    static_assert(handles_in<C, E>,
-                  "the channel lists this event but has no  in_result handle_in(roost::event<...>, "
-                  "const roost::payload&, roost::socket&)  for it");
+    static_assert(
+        handles_in<C, E>,
+        "the channel lists this event but has no  in_result handle_in(roost::event<...>, "
+        "const roost::payload&, roost::socket&)  for it");
     if (name != E::name) return false;
     if constexpr (handles_in<C, E>) result.emplace(channel_.handle_in(E{}, payload, socket_));
     return true;
   }
   template <fixed_string... Names>
-  bool in(std::string_view name, const payload& payload, std::optional<in_result>& result,
-          events<Names...>) {
+  bool in(
+      std::string_view name, const payload& payload, std::optional<in_result>& result,
+      events<Names...>) {
     return (in_one<event<Names>>(name, payload, result) || ...);
   }
 
   template <class E>
   bool out_one(std::string_view name, const payload& payload, std::optional<out_result>& result) {
-    static_assert(handles_out<C, E>,
-                  "the channel intercepts this event but has no  out_result "
-                  "handle_out(roost::event<...>, const roost::payload&, roost::socket&)  for it");
+    static_assert(
+        handles_out<C, E>,
+        "the channel intercepts this event but has no  out_result "
+        "handle_out(roost::event<...>, const roost::payload&, roost::socket&)  for it");
     if (name != E::name) return false;
     if constexpr (handles_out<C, E>) result.emplace(channel_.handle_out(E{}, payload, socket_));
     return true;
   }
   template <fixed_string... Names>
-  bool out(std::string_view name, const payload& payload, std::optional<out_result>& result,
-           events<Names...>) {
+  bool out(
+      std::string_view name, const payload& payload, std::optional<out_result>& result,
+      events<Names...>) {
     return (out_one<event<Names>>(name, payload, result) || ...);
   }
 
   template <class M>
   bool info(message& message, std::optional<out_result>& result) {
-    static_assert(handles_channel_info<C, M>,
-                  "a message in `infos` needs  out_result handle_info(M, roost::socket&)  (or "
-                  "void), as do down, exited, timeout and broadcast_message");
+    static_assert(
+        handles_channel_info<C, M>,
+        "a message in `infos` needs  out_result handle_info(M, roost::socket&)  (or "
+        "void), as do down, exited, timeout and broadcast_message");
     auto* value = value_of<M>(message);
     if (value == nullptr) return false;
     if constexpr (handles_channel_info<C, M>) {

@@ -7,10 +7,10 @@ namespace roost::detail {
 
 struct channel_state {
   std::string topic;
-  std::string join_ref;      // JSON text
+  std::string join_ref;             // JSON text
   std::string join_reply_join_ref;  // a join without join_ref repeats null in its own reply
-  std::string ref;           // JSON text, of the event that is being handled
-  roost::payload params;     // of the join
+  std::string ref;                  // JSON text, of the event that is being handled
+  roost::payload params;            // of the join
   local_ptr<outlet> out;
   std::shared_ptr<hub> pub_sub;
   std::shared_ptr<const void> assigns;
@@ -18,7 +18,7 @@ struct channel_state {
   pid socket;
   bool joining = false;
   bool joined = false;
-  bool announced = false;    // the socket knows that this end is no crash
+  bool announced = false;  // the socket knows that this end is no crash
 };
 
 /// An event of the client.
@@ -31,9 +31,7 @@ struct client_event {
 };
 
 /// The socket asks the channel to end, with terminate().
-struct stop_channel {
-  exit_reason reason;
-};
+struct stop_channel { exit_reason reason; };
 
 /// The channel has ended. Sent by its destructor, so it comes whatever happened.
 struct channel_ended {
@@ -42,8 +40,6 @@ struct channel_ended {
 };
 
 /// A join was accepted later than join() returned.
-struct channel_joined {
-  pid channel;
-};
+struct channel_joined { pid channel; };
 
 }  // namespace roost::detail

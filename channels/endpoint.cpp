@@ -7,14 +7,15 @@
 #include "channels/transport/http_server.hpp"
 #include "runtime/config.hpp"
 #include "runtime/logger.hpp"
-#include <algorithm>
-#include <filesystem>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <algorithm>
+#include <filesystem>
 
 namespace roost {
 
-// --- values ------------------------------------------------------------------------------------------
+// --- values
+// ------------------------------------------------------------------------------------------
 
 std::optional<std::string_view> params::operator[](std::string_view name) const noexcept {
   for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry)
@@ -49,16 +50,15 @@ struct new_connection {
 };
 struct sweep {};
 struct drain {};
-struct drained {
-  std::uint32_t worker;
-};
+struct drained { std::uint32_t worker; };
 
-// --- the connections of one worker -------------------------------------------------------------------
+// --- the connections of one worker
+// -------------------------------------------------------------------
 
 class connections_process final : public behavior {
  public:
-  connections_process(std::shared_ptr<const endpoint_context> context, pid endpoint,
-                      std::uint32_t worker)
+  connections_process(
+      std::shared_ptr<const endpoint_context> context, pid endpoint, std::uint32_t worker)
       : context_(std::move(context)), endpoint_(endpoint), worker_(worker) {}
 
   ~connections_process() override {
@@ -106,7 +106,8 @@ class connections_process final : public behavior {
   bool draining_ = false;
 };
 
-// --- accepting ---------------------------------------------------------------------------------------
+// --- accepting
+// ---------------------------------------------------------------------------------------
 
 class listener final : public io_handler {
  public:
@@ -160,7 +161,8 @@ class listener final : public io_handler {
   std::vector<pid> targets_;
 };
 
-// --- the endpoint ------------------------------------------------------------------------------------
+// --- the endpoint
+// ------------------------------------------------------------------------------------
 
 struct running_endpoint {
   std::string name;
@@ -220,8 +222,8 @@ class endpoint_process final : public behavior {
         start_request request;
         request.worker = static_cast<int>(i);
         request.owned = true;
-        auto outcome = start_process(std::make_unique<connections_process>(context, endpoint, i),
-                                     std::move(request));
+        auto outcome = start_process(
+            std::make_unique<connections_process>(context, endpoint, i), std::move(request));
         run_in(endpoint, [this, i, process = outcome.process] { on_started(i, process); });
       };
       all->at(i).post_function(std::move(start));
@@ -265,7 +267,8 @@ class endpoint_process final : public behavior {
   exit_reason stop_reason_;
 };
 
-// --- configuration -----------------------------------------------------------------------------------
+// --- configuration
+// -----------------------------------------------------------------------------------
 
 /// As given, else beside the program's own directory, as the configuration file itself.
 std::string find_directory(const std::string& directory) {
@@ -280,9 +283,12 @@ std::string find_directory(const std::string& directory) {
 
 origin_check read_origins(const config& section, origin_check fallback) {
   switch (section.kind("check_origin")) {
-    case config_kind::absent: return fallback;
-    case config_kind::boolean: return section.get<bool>("check_origin", true);
-    default: return section.get<std::vector<std::string>>("check_origin", {});
+    case config_kind::absent:
+      return fallback;
+    case config_kind::boolean:
+      return section.get<bool>("check_origin", true);
+    default:
+      return section.get<std::vector<std::string>>("check_origin", {});
   }
 }
 
@@ -293,10 +299,8 @@ void apply_configuration(endpoint_spec& spec) {
   spec.http.port = section.get_in<int>("http.port", spec.http.port, 0, 65535);
   spec.url_host = section.get<std::string>("url.host", spec.url_host);
   spec.check_origin = read_origins(section, spec.check_origin);
-  spec.static_files =
-      find_directory(section.get<std::string>("static", spec.static_files));
-  spec.drain_timeout =
-      section.get<std::chrono::milliseconds>("drain_timeout", spec.drain_timeout);
+  spec.static_files = find_directory(section.get<std::string>("static", spec.static_files));
+  spec.drain_timeout = section.get<std::chrono::milliseconds>("drain_timeout", spec.drain_timeout);
 }
 
 void validate(const endpoint_spec& spec) {
@@ -309,8 +313,8 @@ void validate(const endpoint_spec& spec) {
       throw std::invalid_argument("expected a socket's path to begin with /, got " + mount.path);
   std::error_code error;
   if (!spec.static_files.empty() && !std::filesystem::is_directory(spec.static_files, error))
-    throw std::invalid_argument("expected " + spec.name + ".static to be a directory, got " +
-                                spec.static_files);
+    throw std::invalid_argument(
+        "expected " + spec.name + ".static to be a directory, got " + spec.static_files);
   if (spec.check_origin.on && !spec.check_origin.allowed.empty())
     allow_origins(spec.check_origin.allowed);  // throws on a bad one
 }
@@ -321,12 +325,13 @@ void validate(const endpoint_spec& spec) {
 child_spec endpoint::child_spec(options options) {
   detail::apply_configuration(options);
   detail::validate(options);
-  return {.id = options.name,
-          .start = detail::starter(
-              [options] { return std::make_unique<detail::endpoint_process>(options); },
-              options.name, true),
-          .shutdown = options.drain_timeout + std::chrono::seconds(5),
-          .type = child_type::supervisor};
+  return {
+      .id = options.name,
+      .start = detail::starter(
+          [options] { return std::make_unique<detail::endpoint_process>(options); }, options.name,
+          true),
+      .shutdown = options.drain_timeout + std::chrono::seconds(5),
+      .type = child_type::supervisor};
 }
 
 int endpoint_port(std::string_view name) {

@@ -41,7 +41,8 @@
 
 namespace roost {
 
-// --- what a client brings along --------------------------------------------------------------------
+// --- what a client brings along
+// --------------------------------------------------------------------
 
 /// Query and path parameters, decoded; the last one wins when a name comes twice.
 class params {
@@ -67,9 +68,7 @@ struct connect_info {
   std::vector<std::pair<std::string, std::string>> x_headers;
 };
 
-struct refused {
-  std::string reason;
-};
+struct refused { std::string reason; };
 /// From connect: answer 403. The reason is logged, the client does not see it.
 inline refused refuse(std::string reason = {}) { return {std::move(reason)}; }
 
@@ -84,14 +83,15 @@ class connect_result {
   refused refusal;
 };
 
-// --- sockets ---------------------------------------------------------------------------------------
+// --- sockets
+// ---------------------------------------------------------------------------------------
 
 struct socket_options {
   bool websocket = true;
-  std::chrono::milliseconds timeout{60'000};       // without a frame from the client; infinity: never
-  std::size_t max_frame_size = 10'000'000;         // bytes of one message
-  std::size_t max_channels = 100;                  // per socket
-  std::size_t max_outbound = 1 << 20;              // bytes waiting for a slow client, then 1013
+  std::chrono::milliseconds timeout{60'000};  // without a frame from the client; infinity: never
+  std::size_t max_frame_size = 10'000'000;    // bytes of one message
+  std::size_t max_channels = 100;             // per socket
+  std::size_t max_outbound = 1 << 20;         // bytes waiting for a slow client, then 1013
   std::chrono::milliseconds join_timeout{10'000};  // for a join that is answered later
   bool log = true;
 };
@@ -139,17 +139,20 @@ struct socket_mount {
 
 template <class S>
 socket_mount socket_at(std::string path, socket_options options = {}) {
-  static_assert(requires(const params& params, const connect_info& info) {
-                  { S::connect(params, info) } -> std::convertible_to<connect_result<S>>;
-                },
-                "a socket needs  static roost::connect_result<S> connect(const roost::params&, "
-                "const roost::connect_info&)");
-  static_assert(requires(std::string_view topic) { S::channels.find(topic)->make(); },
-                "a socket needs  static constexpr roost::topic_router channels{{...}}");
+  static_assert(
+      requires(const params& params, const connect_info& info) {
+        { S::connect(params, info) } -> std::convertible_to<connect_result<S>>;
+      },
+      "a socket needs  static roost::connect_result<S> connect(const roost::params&, "
+      "const roost::connect_info&)");
+  static_assert(
+      requires(std::string_view topic) { S::channels.find(topic)->make(); },
+      "a socket needs  static constexpr roost::topic_router channels{{...}}");
   return {std::move(path), &detail::socket_type_of<S>, options};
 }
 
-// --- plain HTTP ------------------------------------------------------------------------------------
+// --- plain HTTP
+// ------------------------------------------------------------------------------------
 
 struct http_request {
   std::string method;
@@ -190,14 +193,16 @@ inline http_route any(std::string path, http_handler handler) {
   return {"", std::move(path), std::move(handler)};
 }
 
-// --- the endpoint ----------------------------------------------------------------------------------
+// --- the endpoint
+// ----------------------------------------------------------------------------------
 
 struct http_options {
   std::string ip = "127.0.0.1";
   int port = 4000;  // 0: any free one, see endpoint_port
 };
 
-/// false: no check. true: the origin's host must be url_host. A list: "//host", "https://host:port",
+/// false: no check. true: the origin's host must be url_host. A list: "//host",
+/// "https://host:port",
 /// "//*.host".
 struct origin_check {
   origin_check(bool on) : on(on) {}
@@ -214,7 +219,7 @@ struct endpoint_spec {
   origin_check check_origin = true;
   std::vector<socket_mount> sockets = {};
   std::vector<http_route> routes = {};
-  std::string static_files = {};  // a directory; "/" serves its index.html
+  std::string static_files = {};                  // a directory; "/" serves its index.html
   std::chrono::milliseconds drain_timeout{5000};  // from 1012 to cutting the connection
 };
 

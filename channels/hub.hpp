@@ -1,9 +1,9 @@
 // private: the subscriptions of one pub_sub.
 //
-// Processes are kept in a table that every thread may read, so that a broadcast is sent straight from
-// the sender's thread and keeps its place among the sender's other messages. Sockets are kept per
-// worker: a broadcast is encoded once, handed to each worker that has a subscriber, and written there
-// without another process in between (Phoenix calls this the fastlane).
+// Processes are kept in a table that every thread may read, so that a broadcast is sent straight
+// from the sender's thread and keeps its place among the sender's other messages. Sockets are kept
+// per worker: a broadcast is encoded once, handed to each worker that has a subscriber, and written
+// there without another process in between (Phoenix calls this the fastlane).
 //
 // A sender that moves from worker A to worker B must not overtake itself: what it broadcast from A
 // was put into B's inbox before it moved, so B empties its inbox before it delivers directly.
@@ -60,8 +60,8 @@ class hub {
   void join(std::string_view topic, fast_subscriber subscriber);
   void leave(std::string_view topic, pid channel);
 
-  void broadcast(pid except, std::string_view topic, std::string_view event,
-                 const payload& payload);
+  void broadcast(
+      pid except, std::string_view topic, std::string_view event, const payload& payload);
 
  private:
   struct cast;

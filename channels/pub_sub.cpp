@@ -25,8 +25,9 @@ struct hub::local {
 
 namespace {
 
-shared_frame_ptr encode(enum protocol protocol, std::string_view topic, std::string_view event,
-                        const payload& payload) {
+shared_frame_ptr encode(
+    enum protocol protocol, std::string_view topic, std::string_view event,
+    const payload& payload) {
   std::string message;
   auto kind = encode_broadcast(protocol, message, topic, event, payload);
   if (kind == encoded::impossible) return nullptr;
@@ -72,9 +73,10 @@ std::shared_ptr<hub> hub::find(std::string_view name) {
   std::lock_guard guard{hubs_mutex};
   auto found = hubs().find(name);
   if (found != hubs().end()) return found->second;
-  throw std::invalid_argument("expected a pub_sub named \"" + std::string(name) +
-                              "\", got none: add roost::child<roost::pub_sub>({.name = \"" +
-                              std::string(name) + "\"}) to the supervisor, before its users");
+  throw std::invalid_argument(
+      "expected a pub_sub named \"" + std::string(name) +
+      "\", got none: add roost::child<roost::pub_sub>({.name = \"" + std::string(name) +
+      "\"}) to the supervisor, before its users");
 }
 
 void hub::drop_if_empty(shard& shard, std::string_view topic) {
@@ -157,8 +159,8 @@ void hub::leave(std::string_view topic, pid channel) {
   auto entry = topics.find(topic);
   if (entry == topics.end()) return;
   auto& list = entry->second;
-  auto found = std::find_if(list.begin(), list.end(),
-                            [&](auto& subscriber) { return subscriber.channel == channel; });
+  auto found = std::find_if(
+      list.begin(), list.end(), [&](auto& subscriber) { return subscriber.channel == channel; });
   if (found == list.end()) return;
   *found = list.back();
   list.pop_back();
@@ -208,12 +210,12 @@ void hub::post(std::uint32_t worker, const std::shared_ptr<const cast>& cast) {
         [hub = find(name_), worker] { hub->take_inbox(worker); });
 }
 
-void hub::broadcast(pid except, std::string_view topic, std::string_view event,
-                    const payload& payload) {
+void hub::broadcast(
+    pid except, std::string_view topic, std::string_view event, const payload& payload) {
   if (!payload.is_binary() && !payload.is_object())
-    throw std::invalid_argument("expected the payload of " + std::string(event) +
-                                " to be a JSON object or binary, got " +
-                                std::string(payload.text().substr(0, 40)));
+    throw std::invalid_argument(
+        "expected the payload of " + std::string(event) + " to be a JSON object or binary, got " +
+        std::string(payload.text().substr(0, 40)));
   std::array<std::uint32_t, 256> workers;
   std::size_t worker_count = 0;
   {
@@ -229,9 +231,9 @@ void hub::broadcast(pid except, std::string_view topic, std::string_view event,
       if (counts[i] > 0) workers[worker_count++] = i;
   }
   if (worker_count == 0) return;
-  auto message = std::make_shared<const cast>(
-      cast{except, std::string(topic), std::string(event), payload,
-           encode(protocol::v2, topic, event, payload)});
+  auto message = std::make_shared<const cast>(cast{
+      except, std::string(topic), std::string(event), payload,
+      encode(protocol::v2, topic, event, payload)});
   auto* here = worker::current();
   for (std::size_t i = 0; i < worker_count; ++i) {
     if (here == nullptr || here->index() != workers[i]) {
@@ -287,13 +289,15 @@ void unsubscribe(std::string_view pub_sub, std::string_view topic) {
   detail::hub::find(pub_sub)->unsubscribe(topic, self());
 }
 
-void broadcast(std::string_view pub_sub, std::string_view topic, std::string_view event,
-               const payload& payload) {
+void broadcast(
+    std::string_view pub_sub, std::string_view topic, std::string_view event,
+    const payload& payload) {
   detail::hub::find(pub_sub)->broadcast({}, topic, event, payload);
 }
 
-void broadcast_from(std::string_view pub_sub, pid from, std::string_view topic,
-                    std::string_view event, const payload& payload) {
+void broadcast_from(
+    std::string_view pub_sub, pid from, std::string_view topic, std::string_view event,
+    const payload& payload) {
   detail::hub::find(pub_sub)->broadcast(from, topic, event, payload);
 }
 

@@ -9,9 +9,9 @@
 //   roost::subscribe("chat", "room:42");                       // in a process
 //   roost::broadcast("chat", "room:42", "new_msg", {{"body", "hi"}});   // from anywhere
 //
-// Guarantees. At most once. Broadcasts of one process on one topic arrive in order. Subscribing twice
-// means getting everything twice; unsubscribing drops all subscriptions of the process to the topic.
-// A process that ends is unsubscribed.
+// Guarantees. At most once. Broadcasts of one process on one topic arrive in order. Subscribing
+// twice means getting everything twice; unsubscribing drops all subscriptions of the process to the
+// topic. A process that ends is unsubscribed.
 //
 // Errors: an unknown name throws std::invalid_argument with the line to add. Thread safety: any
 // process or thread; subscribe only in a process.
@@ -42,11 +42,13 @@ void subscribe(std::string_view pub_sub, std::string_view topic);
 void unsubscribe(std::string_view pub_sub, std::string_view topic);
 
 /// Sends the event to every subscriber of the topic.
-void broadcast(std::string_view pub_sub, std::string_view topic, std::string_view event,
-               const payload& payload);
+void broadcast(
+    std::string_view pub_sub, std::string_view topic, std::string_view event,
+    const payload& payload);
 
 /// … except `from`.
-void broadcast_from(std::string_view pub_sub, pid from, std::string_view topic,
-                    std::string_view event, const payload& payload);
+void broadcast_from(
+    std::string_view pub_sub, pid from, std::string_view topic, std::string_view event,
+    const payload& payload);
 
 }  // namespace roost

@@ -19,7 +19,8 @@ std::string& scratch() {
 
 }  // namespace
 
-// --- connecting ------------------------------------------------------------------------------------
+// --- connecting
+// ------------------------------------------------------------------------------------
 
 std::string_view socket_process::initial_call() const noexcept {
   return request_.mount->type->name;
@@ -31,9 +32,10 @@ init_outcome socket_process::init() {
   if (result.refusal) {
     refused = true;
     if (options().log)
-      logger::info("socket refused", {{"socket", initial_call()},
-                                      {"reason", result.refusal->reason},
-                                      {"peer", request_.info.peer_address}});
+      logger::info(
+          "socket refused", {{"socket", initial_call()},
+                             {"reason", result.refusal->reason},
+                             {"peer", request_.info.peer_address}});
     return {init_status::ignore, {}};
   }
   assigns_ = std::move(result.assigns);
@@ -46,8 +48,7 @@ init_outcome socket_process::init() {
 
 socket_process::~socket_process() {
   for (auto& entry : entries_)
-    if (entry.channel)
-      send(entry.channel, stop_channel{exit_reason::shutdown_with("closed")});
+    if (entry.channel) send(entry.channel, stop_channel{exit_reason::shutdown_with("closed")});
   if (transport_) transport_->abort();
 }
 
@@ -58,7 +59,8 @@ void socket_process::transport_closed() {
   stop_self(exit_reason::shutdown_with("closed"));
 }
 
-// --- messages of other processes -------------------------------------------------------------------
+// --- messages of other processes
+// -------------------------------------------------------------------
 
 void socket_process::handle(message& message) {
   if (auto* ended = value_of<channel_ended>(message)) {
@@ -77,7 +79,8 @@ void socket_process::handle(message& message) {
   }
 }
 
-// --- the client's messages -------------------------------------------------------------------------
+// --- the client's messages
+// -------------------------------------------------------------------------
 
 namespace {
 
@@ -90,8 +93,9 @@ incoming& decoded() {
 }  // namespace
 
 void socket_process::malformed_frame(const malformed& what) {
-  logger::debug("malformed message, closing the socket",
-                {{"process", to_string(self())}, {"reason", what.reason}});
+  logger::debug(
+      "malformed message, closing the socket",
+      {{"process", to_string(self())}, {"reason", what.reason}});
   transport_->close(close_code::internal_error, {});
 }
 
@@ -125,14 +129,15 @@ void socket_process::dispatch(const incoming& message) {
 void socket_process::on_phoenix(const incoming& message) {
   bool good = message.event == "heartbeat" || message.event == "phx_leave";
   auto join_ref = message.event == "phx_leave" ? message.join_ref : std::string_view("null");
-  reply(join_ref, message.ref, message.topic(), good ? "ok" : "error",
-        good ? payload{} : unmatched_topic());
+  reply(
+      join_ref, message.ref, message.topic(), good ? "ok" : "error",
+      good ? payload{} : unmatched_topic());
 }
 
 void socket_process::to_channel(entry& entry, const incoming& message) {
-  client_event event{std::string(message.event), std::string(message.ref),
-                     std::string(message.join_ref), message.to_payload(),
-                     message.event_is_string};
+  client_event event{
+      std::string(message.event), std::string(message.ref), std::string(message.join_ref),
+      message.to_payload(), message.event_is_string};
   // Protocol 1 has no join references: a message is always for the present channel.
   if (transport_->protocol() == protocol::v1 && event.join_ref == "null")
     event.join_ref = entry.join_ref;
@@ -146,11 +151,11 @@ void socket_process::to_channel(entry& entry, const incoming& message) {
   send(entry.channel, std::move(event));
 }
 
-// --- joining ---------------------------------------------------------------------------------------
+// --- joining
+// ---------------------------------------------------------------------------------------
 
 void socket_process::on_join(const incoming& message) {
-  waiting_join join{std::string(message.join_ref), std::string(message.ref),
-                    message.to_payload()};
+  waiting_join join{std::string(message.join_ref), std::string(message.ref), message.to_payload()};
   if (auto* present = find(message.topic_name)) {
     // The old channel ends first; the new one starts when it has.
     bool first = !present->next;
@@ -163,7 +168,8 @@ void socket_process::on_join(const incoming& message) {
     return;
   }
   auto* type = request_.mount->type->find(message.topic_name);
-  if (type == nullptr) return reply("null", message.ref, message.topic(), "error", unmatched_topic());
+  if (type == nullptr)
+    return reply("null", message.ref, message.topic(), "error", unmatched_topic());
   if (entries_.size() >= options().max_channels) {
     static const payload too_many{{"reason", "too many channels joined"}};
     return reply(message.join_ref, message.ref, message.topic(), "error", too_many);
@@ -228,13 +234,15 @@ void socket_process::close_replaced(entry& entry) {
   entry.close_old.reset();
 }
 
-// --- the end of a channel --------------------------------------------------------------------------
+// --- the end of a channel
+// --------------------------------------------------------------------------
 
 void socket_process::on_ended(const channel_ended& ended) {
   auto* entry = find(ended.channel);
   if (entry == nullptr) return;
-  auto late = std::find_if(late_joins_.begin(), late_joins_.end(),
-                           [&](auto& join) { return join.channel == ended.channel; });
+  auto late = std::find_if(late_joins_.begin(), late_joins_.end(), [&](auto& join) {
+    return join.channel == ended.channel;
+  });
   bool was_joining = late != late_joins_.end();
   if (was_joining) {
     if (ended.crashed) {
@@ -260,23 +268,26 @@ void socket_process::on_ended(const channel_ended& ended) {
 void socket_process::answer_late(const entry& entry) {
   for (auto& event : entry.late) {
     bool leave = event.event == "phx_leave";
-    reply(leave ? std::string_view(event.join_ref) : "null", event.ref, entry.topic,
-          leave ? "ok" : "error", leave ? payload{} : unmatched_topic());
+    reply(
+        leave ? std::string_view(event.join_ref) : "null", event.ref, entry.topic,
+        leave ? "ok" : "error", leave ? payload{} : unmatched_topic());
   }
 }
 
-// --- the table -------------------------------------------------------------------------------------
+// --- the table
+// -------------------------------------------------------------------------------------
 
-// A socket has a handful of channels, a hundred at most by default: looking at all of them is quick.
+// A socket has a handful of channels, a hundred at most by default: looking at all of them is
+// quick.
 socket_process::entry* socket_process::find(std::string_view topic) {
-  auto found = std::find_if(entries_.begin(), entries_.end(),
-                            [&](auto& entry) { return entry.topic == topic; });
+  auto found = std::find_if(
+      entries_.begin(), entries_.end(), [&](auto& entry) { return entry.topic == topic; });
   return found == entries_.end() ? nullptr : &*found;
 }
 
 socket_process::entry* socket_process::find(pid channel) {
-  auto found = std::find_if(entries_.begin(), entries_.end(),
-                            [&](auto& entry) { return entry.channel == channel; });
+  auto found = std::find_if(
+      entries_.begin(), entries_.end(), [&](auto& entry) { return entry.channel == channel; });
   return found == entries_.end() || !channel ? nullptr : &*found;
 }
 
@@ -284,19 +295,20 @@ void socket_process::erase(const entry& entry) {
   entries_.erase(entries_.begin() + (&entry - entries_.data()));
 }
 
-// --- writing ---------------------------------------------------------------------------------------
+// --- writing
+// ---------------------------------------------------------------------------------------
 
-void socket_process::reply(std::string_view join_ref, std::string_view ref, wire_topic topic,
-                           std::string_view status, const payload& response) {
+void socket_process::reply(
+    std::string_view join_ref, std::string_view ref, wire_topic topic, std::string_view status,
+    const payload& response) {
   if (!transport_) return;
   auto& text = scratch();
-  auto kind =
-      encode_reply(transport_->protocol(), text, join_ref, ref, topic, status, response);
+  auto kind = encode_reply(transport_->protocol(), text, join_ref, ref, topic, status, response);
   if (kind != encoded::impossible) transport_->write(kind, text);
 }
 
-void socket_process::write_end(std::string_view join_ref, std::string_view topic,
-                               std::string_view event) {
+void socket_process::write_end(
+    std::string_view join_ref, std::string_view topic, std::string_view event) {
   if (!transport_) return;
   auto& text = scratch();
   auto kind = encode_end(transport_->protocol(), text, join_ref, topic, event);

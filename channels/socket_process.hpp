@@ -1,5 +1,5 @@
-// private: the process of one client's connection. Routes the client's messages to the channels that
-// it has joined, starts and ends those, and answers what concerns no channel.
+// private: the process of one client's connection. Routes the client's messages to the channels
+// that it has joined, starts and ends those, and answers what concerns no channel.
 //
 // Everything of a client lives on one worker: the connection calls the process directly, as the
 // process, and channels write to the connection directly.
@@ -69,9 +69,7 @@ class socket_process final : public behavior {
     std::string join_ref;
     std::string ref;
   };
-  struct join_timed_out {
-    pid channel;
-  };
+  struct join_timed_out { pid channel; };
 
   entry* find(std::string_view topic);
   entry* find(pid channel);
@@ -87,8 +85,9 @@ class socket_process final : public behavior {
   void on_joined(const channel_joined& joined);
   void answer_late(const entry& entry);
 
-  void reply(std::string_view join_ref, std::string_view ref, wire_topic topic,
-             std::string_view status, const payload& response);
+  void reply(
+      std::string_view join_ref, std::string_view ref, wire_topic topic, std::string_view status,
+      const payload& response);
   void write_end(std::string_view join_ref, std::string_view topic, std::string_view event);
   void malformed_frame(const malformed& what);
 

@@ -1,8 +1,8 @@
 // channels/topic_router.hpp
 //
-// Which channel serves which topic, fixed at compile time. A pattern is a whole topic ("lobby") or a
-// prefix followed by `*` ("room:*"); the first that fits wins. A `*` elsewhere, or a pattern that is
-// claimed twice, does not compile.
+// Which channel serves which topic, fixed at compile time. A pattern is a whole topic ("lobby") or
+// a prefix followed by `*` ("room:*"); the first that fits wins. A `*` elsewhere, or a pattern that
+// is claimed twice, does not compile.
 //
 //   struct user_socket {
 //     static constexpr roost::topic_router channels{{

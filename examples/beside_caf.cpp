@@ -1,8 +1,9 @@
 // Beside CAF: an actor that was there before, and a roost server that works with it.
 //
-// The thermometer is an event-based CAF actor. It knows nothing of roost: it answers whoever asks for its
-// readings, monitors its subscriber with CAF's own function, and breaks now and then. The heating is a
-// gen_server: it asks, listens and monitors with the words of roost. Both run on the same workers.
+// The thermometer is an event-based CAF actor. It knows nothing of roost: it answers whoever asks
+// for its readings, monitors its subscriber with CAF's own function, and breaks now and then. The
+// heating is a gen_server: it asks, listens and monitors with the words of roost. Both run on the
+// same workers.
 #include "runtime/caf.hpp"
 #include "runtime/runtime.hpp"
 #include <caf/event_based_actor.hpp>
@@ -15,9 +16,10 @@ using namespace std::chrono_literals;
 namespace {
 
 // What the two say to each other.
-using subscribe_atom = caf::atom_constant<caf::atom("subscribe")>;  // a request; answered with a name
-using reading_atom = caf::atom_constant<caf::atom("reading")>;      // and the degrees
-using heat_atom = caf::atom_constant<caf::atom("heat")>;            // and whether to heat
+using subscribe_atom =
+    caf::atom_constant<caf::atom("subscribe")>;                 // a request; answered with a name
+using reading_atom = caf::atom_constant<caf::atom("reading")>;  // and the degrees
+using heat_atom = caf::atom_constant<caf::atom("heat")>;        // and whether to heat
 
 void say(const char* who, const std::string& what) { std::printf("%-12s %s\n", who, what.c_str()); }
 
@@ -31,8 +33,9 @@ struct thermometer_state {
   int readings = 0;
 };
 
-caf::behavior thermometer(caf::stateful_actor<thermometer_state>* self, int lasts,
-                          std::shared_ptr<std::promise<void>> the_end) {
+caf::behavior thermometer(
+    caf::stateful_actor<thermometer_state>* self, int lasts,
+    std::shared_ptr<std::promise<void>> the_end) {
   self->set_down_handler([=](caf::down_msg& gone) {
     auto reason = roost::to_exit_reason(gone.reason).to_string();
     say("thermometer", "my subscriber has ended (" + reason + "), so do I");
@@ -97,7 +100,8 @@ struct heating {
   }
 
   void handle_info(const roost::down& gone) {
-    say("heating", "my thermometer has ended (" + gone.reason.to_string() + "), I take another one");
+    say("heating",
+        "my thermometer has ended (" + gone.reason.to_string() + "), I take another one");
     roost::continue_with(connect{});
   }
 };

@@ -24,12 +24,8 @@ using namespace std::chrono_literals;
 
 /// Counts what it is given, and cannot take a negative amount.
 struct worker {
-  struct take {
-    int amount = 0;
-  };
-  struct total {
-    using reply = int;
-  };
+  struct take { int amount = 0; };
+  struct total { using reply = int; };
   using messages = roost::messages<take, total>;
 
   int sum = 0;

@@ -1,7 +1,7 @@
 // runtime/blocking.hpp
 //
-// Code that blocks (a file, a database, a heavy computation) runs on a pool of threads of its own, so
-// that no process waits for it. The answer comes back to the process like the answer of a call.
+// Code that blocks (a file, a database, a heavy computation) runs on a pool of threads of its own,
+// so that no process waits for it. The answer comes back to the process like the answer of a call.
 //
 //   roost::blocking([path] { return read_file(path); })
 //       .then([this](std::string text) { contents = std::move(text); });
@@ -55,8 +55,8 @@ auto blocking(F function, std::chrono::milliseconds timeout = infinity) {
       std::make_unique<detail::blocking_function<F>>(std::move(function));
   return pending<R>(detail::request{
       pid{},
-      detail::make_message<std::unique_ptr<detail::blocking_job>>(detail::message_kind::task,
-                                                                  std::move(job)),
+      detail::make_message<std::unique_ptr<detail::blocking_job>>(
+          detail::message_kind::task, std::move(job)),
       timeout, detail::type_name<F>()});
 }
 

@@ -1,8 +1,8 @@
 #include "runtime/blocking_pool.hpp"
 #include "runtime/blocking.hpp"
 #include "runtime/process_core.hpp"
-#include <condition_variable>
 #include <cxxabi.h>
+#include <condition_variable>
 #include <deque>
 #include <list>
 #include <mutex>
@@ -42,8 +42,8 @@ message_ptr result_of(blocking_job& job) {
         message_kind::no_reply,
         exit_reason::error(name ? name.get() : "exception", error.what(), "roost::blocking"));
   } catch (...) {
-    return make_message<death_notice>(message_kind::no_reply,
-                                      exit_reason::error("unknown", "", "roost::blocking"));
+    return make_message<death_notice>(
+        message_kind::no_reply, exit_reason::error("unknown", "", "roost::blocking"));
   }
 }
 

@@ -25,22 +25,27 @@ constexpr auto exit_category = caf::atom("exit");
 constexpr auto system_category = caf::atom("system");
 
 caf::error with_context(caf::exit_reason code, std::string_view context) {
-  return caf::error{static_cast<std::uint8_t>(code), exit_category,
-                    caf::make_message(std::string(context))};
+  return caf::error{
+      static_cast<std::uint8_t>(code), exit_category, caf::make_message(std::string(context))};
 }
 
 exit_reason from_exit_category(const caf::error& error) {
   switch (static_cast<caf::exit_reason>(error.code())) {
-    case caf::exit_reason::normal: return exit_reason::normal;
+    case caf::exit_reason::normal:
+      return exit_reason::normal;
     case caf::exit_reason::user_shutdown:
       return error.context().match_elements<std::string>()
                  ? exit_reason::shutdown_with(error.context().get_as<std::string>(0))
                  : exit_reason::shutdown;
-    case caf::exit_reason::kill: return exit_reason::killed;
-    case caf::exit_reason::unknown: return exit_reason::noproc;
+    case caf::exit_reason::kill:
+      return exit_reason::killed;
+    case caf::exit_reason::unknown:
+      return exit_reason::noproc;
     case caf::exit_reason::unreachable:
-    case caf::exit_reason::remote_link_unreachable: return exit_reason::noconnection;
-    default: return exit_reason(to_string(error));
+    case caf::exit_reason::remote_link_unreachable:
+      return exit_reason::noconnection;
+    default:
+      return exit_reason(to_string(error));
   }
 }
 
@@ -48,8 +53,9 @@ exit_reason from_runtime_error(const caf::error& error) {
   auto& context = error.context();
   if (context.match_elements<std::string>()) return exit_reason(context.get_as<std::string>(0));
   if (context.match_elements<std::string, std::string, std::string>())
-    return exit_reason::error(context.get_as<std::string>(0), context.get_as<std::string>(1),
-                              context.get_as<std::string>(2));
+    return exit_reason::error(
+        context.get_as<std::string>(0), context.get_as<std::string>(1),
+        context.get_as<std::string>(2));
   return exit_reason(to_string(error));
 }
 
@@ -58,19 +64,26 @@ exit_reason from_runtime_error(const caf::error& error) {
 caf::error to_caf(const exit_reason& reason) {
   using code = exit_reason::code;
   switch (reason.kind()) {
-    case code::normal: return {};
+    case code::normal:
+      return {};
     case code::shutdown:
       return reason.term().empty() ? make_error(caf::exit_reason::user_shutdown)
                                    : with_context(caf::exit_reason::user_shutdown, reason.term());
     case code::kill:
-    case code::killed: return caf::exit_reason::kill;
-    case code::noproc: return caf::exit_reason::unknown;
-    case code::noconnection: return caf::exit_reason::unreachable;
-    case code::timeout: return caf::sec::request_timeout;
+    case code::killed:
+      return caf::exit_reason::kill;
+    case code::noproc:
+      return caf::exit_reason::unknown;
+    case code::noconnection:
+      return caf::exit_reason::unreachable;
+    case code::timeout:
+      return caf::sec::request_timeout;
     case code::error:
-      return make_error(caf::sec::runtime_error, std::string(reason.type()),
-                        std::string(reason.what()), std::string(reason.where()));
-    case code::custom: break;
+      return make_error(
+          caf::sec::runtime_error, std::string(reason.type()), std::string(reason.what()),
+          std::string(reason.where()));
+    case code::custom:
+      break;
   }
   return make_error(caf::sec::runtime_error, std::string(reason.term()));
 }
@@ -97,8 +110,8 @@ pid stand_in(const caf::actor_control_block* actor) noexcept {
   return pid{actor == nullptr ? 0 : actor->id(), caf_node};
 }
 
-/// The pid of an actor or process; "nobody, of CAF" for an anonymous sender. Not pid{}: exits from that
-/// are what the parent of a root process sends.
+/// The pid of an actor or process; "nobody, of CAF" for an anonymous sender. Not pid{}: exits from
+/// that are what the parent of a root process sends.
 pid pid_of(caf::actor_control_block* actor) noexcept {
   if (auto* process = as_process(actor)) return process->self();
   return stand_in(actor);
@@ -111,8 +124,9 @@ caf::strong_actor_ptr strong(const caf::actor& actor) {
 process_actor& me(const char* what) {
   auto* process = current_process();
   if (process == nullptr)
-    throw std::logic_error(std::string("expected ") + what +
-                           " of an actor to be called in a process, got a thread outside");
+    throw std::logic_error(
+        std::string("expected ") + what +
+        " of an actor to be called in a process, got a thread outside");
   return static_cast<process_actor&>(*process);
 }
 
@@ -136,15 +150,14 @@ caf::actor_system& caf_system() {
   return *system;
 }
 
-pid to_pid(const caf::actor& actor) {
-  return actor ? pid_of(strong(actor).get()) : pid{};
-}
+pid to_pid(const caf::actor& actor) { return actor ? pid_of(strong(actor).get()) : pid{}; }
 
 caf::actor to_caf(pid process) {
   auto* slot = process.is_local() ? detail::find_slot(process.id) : nullptr;
   if (slot == nullptr) return {};
-  // The process may end at any moment. Its last step closes the intake and then waits until there is no
-  // visitor: either it sees us, or we see that the intake is closed, since both change the same word.
+  // The process may end at any moment. Its last step closes the intake and then waits until there
+  // is no visitor: either it sees us, or we see that the intake is closed, since both change the
+  // same word.
   slot->visitors.fetch_add(1, std::memory_order_relaxed);
   auto intake = slot->intake.fetch_add(0, std::memory_order_acq_rel);
   caf::strong_actor_ptr handle;
@@ -172,9 +185,10 @@ class caf_promise {
   caf_promise(const caf_promise&) = delete;
   caf_promise& operator=(const caf_promise&) = delete;
   ~caf_promise() {
-    bool ends = std::uncaught_exceptions() > 0 || !is_alive(receiver_pid_) || receiver_is_destroyed();
-    answer(caf::make_message(make_error(ends ? caf::sec::request_receiver_down
-                                             : caf::sec::unexpected_message)));
+    bool ends =
+        std::uncaught_exceptions() > 0 || !is_alive(receiver_pid_) || receiver_is_destroyed();
+    answer(caf::make_message(
+        make_error(ends ? caf::sec::request_receiver_down : caf::sec::unexpected_message)));
   }
 
   void answer(caf::message content) {
@@ -211,7 +225,9 @@ namespace {
 
 template <class F>
 void run_at_once(std::uint64_t process, F function) {
-  deliver(process, make_message<task>(message_kind::inspect, std::function<void()>(std::move(function))));
+  deliver(
+      process,
+      make_message<task>(message_kind::inspect, std::function<void()>(std::move(function))));
 }
 
 /// Which actors a process links and monitors. Only the process itself looks at it.
@@ -308,8 +324,8 @@ void caf_ties::link(const caf::strong_actor_ptr& actor) {
 void caf_ties::forget_link(pid actor) {
   auto tie = linked_.take(actor);
   if (!tie) return;
-  caf::default_attachable::observe_token mine{caf::actor_cast<caf::actor_addr>(*tie),
-                                              caf::default_attachable::link};
+  caf::default_attachable::observe_token mine{
+      caf::actor_cast<caf::actor_addr>(*tie), caf::default_attachable::link};
   static_cast<process_actor&>(*current_process()).detach(mine);
 }
 
@@ -320,8 +336,7 @@ void caf_ties::unlink(pid actor) {
 
 void caf_ties::monitor(reference ref, const caf::strong_actor_ptr& actor) {
   monitored_.insert(ref, caf::weak_actor_ptr{actor.get()});
-  actor->get()->attach(
-      caf::attachable_ptr{new watch({process_, ref}, stand_in(actor.get()))});
+  actor->get()->attach(caf::attachable_ptr{new watch({process_, ref}, stand_in(actor.get()))});
 }
 
 void caf_ties::demonitor(reference ref) {
@@ -354,9 +369,7 @@ void process_actor::end(const exit_reason& reason) {
 namespace {
 
 /// What an actor answered.
-struct caf_answer {
-  caf::message content;
-};
+struct caf_answer { caf::message content; };
 std::string to_string(const caf_answer& answer) { return caf::to_string(answer.content); }
 
 }  // namespace
@@ -367,22 +380,23 @@ void process_actor::enqueue(caf::mailbox_element_ptr element, caf::execution_uni
   std::shared_ptr<caf_promise> promise;
   if (element->mid.is_request() && element->sender)
     promise = std::make_shared<caf_promise>(*this, *element);
-  deliver(process::id,
-          make_message<caf_message>(message_kind::foreign,
-                                    caf::actor_cast<caf::actor>(std::move(element->sender)),
-                                    element->move_content_to_message(), std::move(promise)));
+  deliver(
+      process::id,
+      make_message<caf_message>(
+          message_kind::foreign, caf::actor_cast<caf::actor>(std::move(element->sender)),
+          element->move_content_to_message(), std::move(promise)));
 }
 
 /// Links speak through a watch, so this is what somebody sent on purpose, and `kill` means it.
 void process_actor::take_exit(const caf::mailbox_element& element) {
   auto& exit = element.content().get_as<caf::exit_msg>(0);
-  auto reason = exit.reason == caf::exit_reason::kill ? exit_reason::kill
-                                                      : to_exit_reason(exit.reason);
+  auto reason =
+      exit.reason == caf::exit_reason::kill ? exit_reason::kill : to_exit_reason(exit.reason);
   // anon_send_exit names the receiver as the source.
   auto source = caf::actor_cast<caf::strong_actor_ptr>(exit.source);
   bool anonymous = source == nullptr || source->get() == this;
-  signal_exit(process::id, anonymous ? stand_in(nullptr) : pid_of(source.get()), std::move(reason),
-              false);
+  signal_exit(
+      process::id, anonymous ? stand_in(nullptr) : pid_of(source.get()), std::move(reason), false);
 }
 
 /// The number of a request is the number of its reference.
@@ -404,8 +418,9 @@ bool process_actor::add_backlink(caf::abstract_actor* other) {
     // CAF answers this from here; a blocking actor would then wait for the mutex that it holds.
     if (auto* workers = scheduler::instance())
       workers->pick().post_function([actor, gone = address(), reason = fail_state_] {
-        actor->enqueue(nullptr, caf::make_message_id(),
-                       caf::make_message(caf::exit_msg{gone, reason}), nullptr);
+        actor->enqueue(
+            nullptr, caf::make_message_id(), caf::make_message(caf::exit_msg{gone, reason}),
+            nullptr);
       });
     return false;
   }
@@ -442,8 +457,10 @@ outcome read_answer(const caf_question& question, caf::message& content) {
   if (content.match_elements<caf::error>())
     return {nullptr, to_exit_reason(content.get_as<caf::error>(0))};
   if (auto value = question.unpack(content)) return {std::move(value), {}};
-  return {nullptr, exit_reason("expected the actor to answer " + std::string(question.expected) +
-                               ", got " + caf::to_string(content))};
+  return {
+      nullptr, exit_reason(
+                   "expected the actor to answer " + std::string(question.expected) + ", got " +
+                   caf::to_string(content))};
 }
 
 /// In a process: stands between the process and the one that waits, who expects an R.
@@ -467,7 +484,10 @@ class answer_reader final : public call_waiter {
 class answer_port final : public caf::monitorable_actor {
  public:
   answer_port(caf::actor_config& config, pid caller, reference ref, caf_question question)
-      : caf::monitorable_actor(config), caller_(caller), ref_(ref), question_(std::move(question)) {}
+      : caf::monitorable_actor(config),
+        caller_(caller),
+        ref_(ref),
+        question_(std::move(question)) {}
 
   using caf::abstract_actor::enqueue;
   const char* name() const override { return "roost.answer_port"; }
@@ -487,10 +507,9 @@ class answer_port final : public caf::monitorable_actor {
  private:
   void tell(outcome outcome) {
     if (told_.test_and_set(std::memory_order_acq_rel)) return;
-    auto reply = outcome.value
-                     ? std::move(outcome.value)
-                     : message_ptr(make_message<death_notice>(message_kind::no_reply,
-                                                              std::move(outcome.reason)));
+    auto reply = outcome.value ? std::move(outcome.value)
+                               : message_ptr(make_message<death_notice>(
+                                     message_kind::no_reply, std::move(outcome.reason)));
     reply->ref = ref_;
     reply->from = pid{0, caf_node};
     roost::detail::enqueue(caller_, std::move(reply));
@@ -521,14 +540,16 @@ void ask_caf(pid caller, reference ref, caf_question question) {
 
 }  // namespace
 
-request request_of_caf(const caf::actor& to, caf::message content, std::chrono::milliseconds timeout,
-                       caf_unpacker unpack, std::string_view expected) {
+request request_of_caf(
+    const caf::actor& to, caf::message content, std::chrono::milliseconds timeout,
+    caf_unpacker unpack, std::string_view expected) {
   auto actor = strong(to);
   auto stands_for = stand_in(actor.get());
-  return {stands_for,
-          make_message<caf_question>(message_kind::call, std::move(actor), std::move(content), unpack,
-                                     expected),
-          timeout, "a CAF actor's answer"};
+  return {
+      stands_for,
+      make_message<caf_question>(
+          message_kind::call, std::move(actor), std::move(content), unpack, expected),
+      timeout, "a CAF actor's answer"};
 }
 
 void send_to_caf(const caf::actor& to, caf::message content) {
@@ -549,7 +570,8 @@ void tell_caf(pid to, message_ptr message) {
     case message_kind::unlink:
       if (ties != nullptr) ties->unlink(to);
       return;
-    default: break;
+    default:
+      break;
   }
   answer_for_the_dead(to, std::move(message), exit_reason::noproc);
 }
@@ -603,8 +625,9 @@ void exit(const caf::actor& actor, exit_reason reason) {
   if (auto* process = as_process(target.get())) return exit(process->self(), std::move(reason));
   auto source = sender_here();
   auto from = source ? source->address() : target->address();
-  target->enqueue(nullptr, caf::make_message_id(),
-                  caf::make_message(caf::exit_msg{from, to_caf(reason)}), nullptr);
+  target->enqueue(
+      nullptr, caf::make_message_id(), caf::make_message(caf::exit_msg{from, to_caf(reason)}),
+      nullptr);
 }
 
 }  // namespace roost

@@ -1,8 +1,8 @@
 // runtime/caf.hpp
 //
-// Processes beside CAF actors, for those who have both: a file that includes this also includes CAF,
-// no other header of the library does. A process is a CAF actor, so existing actors use it with CAF's
-// own functions, through the handle that to_caf answers:
+// Processes beside CAF actors, for those who have both: a file that includes this also includes
+// CAF, no other header of the library does. A process is a CAF actor, so existing actors use it
+// with CAF's own functions, through the handle that to_caf answers:
 //
 //   caf::actor counting = roost::to_caf(c.process());
 //   self->send(counting, 5);                                       // arrives as a caf_message
@@ -23,20 +23,22 @@
 //   caf::actor adder = roost::caf_system().spawn(adding);          // on the same worker threads
 //   roost::send(adder, "hello");
 //   roost::request<int>(adder, 1s, 1, 2).then([this](int sum) { … });
-//   auto ref = roost::monitor(adder);                              // handle_info(const roost::down&)
-//   roost::link(adder);                                            // exit signals, both ways
+//   auto ref = roost::monitor(adder);                              // handle_info(const
+//   roost::down&) roost::link(adder);                                            // exit signals,
+//   both ways
 //
-// Guarantees. Messages and signals between one actor and one process arrive in the order of sending,
-// in both directions; CAF's priorities make no difference to a process. Every request that reaches a
-// process is answered: by reply(), or with an error as soon as nobody can reply any more, which is
-// sec::request_receiver_down when the process has ended and sec::unexpected_message when it lives. A
-// handle may outlive its process, and then behaves as CAF's own do.
+// Guarantees. Messages and signals between one actor and one process arrive in the order of
+// sending, in both directions; CAF's priorities make no difference to a process. Every request that
+// reaches a process is answered: by reply(), or with an error as soon as nobody can reply any more,
+// which is sec::request_receiver_down when the process has ended and sec::unexpected_message when
+// it lives. A handle may outlive its process, and then behaves as CAF's own do.
 //
 // In the code of an actor use CAF's functions; what names the caller, such as roost::self, monitor
 // or link, is for processes.
 //
-// Thread safety: every function may be called from any process; caf_system, to_caf, to_pid, send, exit
-// and `request(…).get()` from any thread. Source: the CAF manual, 0.17, Actors and Message Passing.
+// Thread safety: every function may be called from any process; caf_system, to_caf, to_pid, send,
+// exit and `request(…).get()` from any thread. Source: the CAF manual, 0.17, Actors and Message
+// Passing.
 #pragma once
 #include "runtime/gen_server.hpp"
 #include <caf/actor.hpp>
@@ -60,9 +62,10 @@ caf::actor to_caf(pid process);
 /// `exited`, unlink and the like. Messages to such a pid are dropped.
 pid to_pid(const caf::actor& actor);
 
-/// Exit reasons of the other world. normal is CAF's `none`, shutdown is user_shutdown, kill and killed
-/// are kill, noproc is unknown, noconnection is unreachable, timeout is sec::request_timeout; any other
-/// reason is sec::runtime_error with the reason as its context. to_exit_reason undoes to_caf.
+/// Exit reasons of the other world. normal is CAF's `none`, shutdown is user_shutdown, kill and
+/// killed are kill, noproc is unknown, noconnection is unreachable, timeout is
+/// sec::request_timeout; any other reason is sec::runtime_error with the reason as its context.
+/// to_exit_reason undoes to_caf.
 caf::error to_caf(const exit_reason& reason);
 exit_reason to_exit_reason(const caf::error& error);
 
@@ -73,9 +76,7 @@ class caf_promise;
 void send_to_caf(const caf::actor& to, caf::message content);
 
 template <class... Ts>
-struct caf_values {
-  using type = std::tuple<Ts...>;
-};
+struct caf_values { using type = std::tuple<Ts...>; };
 template <class T>
 struct caf_values<T> {
   using type = T;
@@ -85,7 +86,7 @@ struct caf_values<T> {
 /// What an actor sent to a process: an info of the type caf_message.
 class caf_message {
  public:
-  caf::actor sender;     // invalid when it was sent anonymously
+  caf::actor sender;  // invalid when it was sent anonymously
   caf::message content;
 
   /// Whether the content is of these types.
@@ -105,8 +106,8 @@ class caf_message {
 
   bool is_request() const noexcept { return promise_ != nullptr; }
 
-  /// Answers a request, from any process or thread, now or later. The first answer counts; a caf::error
-  /// is a failure. What is no request is answered with a message to the sender.
+  /// Answers a request, from any process or thread, now or later. The first answer counts; a
+  /// caf::error is a failure. What is no request is answered with a message to the sender.
   template <class... Ts>
   void reply(Ts&&... values) const {
     answer(caf::make_message(std::forward<Ts>(values)...));
@@ -157,8 +158,9 @@ struct caf_unpack<std::tuple<Ts...>> {
   }
 };
 
-request request_of_caf(const caf::actor& to, caf::message content, std::chrono::milliseconds timeout,
-                       caf_unpacker unpack, std::string_view expected);
+request request_of_caf(
+    const caf::actor& to, caf::message content, std::chrono::milliseconds timeout,
+    caf_unpacker unpack, std::string_view expected);
 
 }  // namespace detail
 
@@ -168,21 +170,23 @@ void send(const caf::actor& to, Ts&&... values) {
   detail::send_to_caf(to, caf::make_message(std::forward<Ts>(values)...));
 }
 
-/// Asks an actor. R is the type of its answer: void for an empty one, a std::tuple for several values,
-/// caf::message for any. Fails with `noproc` when the actor has gone, with `timeout` when it does not
-/// answer in time (infinity: as long as it takes), with its error when it answers one.
+/// Asks an actor. R is the type of its answer: void for an empty one, a std::tuple for several
+/// values, caf::message for any. Fails with `noproc` when the actor has gone, with `timeout` when
+/// it does not answer in time (infinity: as long as it takes), with its error when it answers one.
 template <class R, class... Ts>
 pending<R> request(const caf::actor& to, std::chrono::milliseconds timeout, Ts&&... values) {
-  return pending<R>(detail::request_of_caf(to, caf::make_message(std::forward<Ts>(values)...), timeout,
-                                           &detail::caf_unpack<R>::from, detail::type_name<R>()));
+  return pending<R>(detail::request_of_caf(
+      to, caf::make_message(std::forward<Ts>(values)...), timeout, &detail::caf_unpack<R>::from,
+      detail::type_name<R>()));
 }
 
 /// As for a process: one `down` when the actor ends, `noproc` at once when it already has.
 /// demonitor(ref) takes it back. Only in a process.
 reference monitor(const caf::actor& actor);
 
-/// As for a process: when one crashes, the other gets an exit signal, which a process may trap. CAF's
-/// rule for its own side: an actor cannot trap the exit of a process that was killed. Only in a process.
+/// As for a process: when one crashes, the other gets an exit signal, which a process may trap.
+/// CAF's rule for its own side: an actor cannot trap the exit of a process that was killed. Only in
+/// a process.
 void link(const caf::actor& actor);
 void unlink(const caf::actor& actor);
 

@@ -43,12 +43,13 @@ caf::actor_system* the_system = nullptr;
 
 // --- the scheduler module ------------------------------------------------------------------------
 
-/// CAF owns the threads; each runs the loop of one of our workers, which hands control back only for
-/// CAF's own actors.
+/// CAF owns the threads; each runs the loop of one of our workers, which hands control back only
+/// for CAF's own actors.
 struct worker_policy : caf::policy::unprofiled {
   struct coordinator_data {
     explicit coordinator_data(caf::scheduler::abstract_coordinator*) {}
-    std::unique_ptr<detail::scheduler> workers;  // made when CAF knows how many threads there will be
+    std::unique_ptr<detail::scheduler>
+        workers;  // made when CAF knows how many threads there will be
   };
   struct worker_data {
     explicit worker_data(caf::scheduler::abstract_coordinator*) {}
@@ -130,10 +131,10 @@ process* make_process(slot& slot) {
   caf::actor_config config;
   config.flags = caf::abstract_channel::is_hidden_flag;
   auto id = slot.id.load(std::memory_order_relaxed);
-  // Without a node: its reference count would be written by every start and end on every worker. And so
-  // the number of a process is no number of an actor.
-  auto handle = caf::make_actor<process_actor, caf::strong_actor_ptr>(id, caf::node_id{},
-                                                                      the_system, config, slot);
+  // Without a node: its reference count would be written by every start and end on every worker.
+  // And so the number of a process is no number of an actor.
+  auto handle = caf::make_actor<process_actor, caf::strong_actor_ptr>(
+      id, caf::node_id{}, the_system, config, slot);
   auto* actor = static_cast<process_actor*>(handle->get());
   (void)handle.release();  // the process table's reference, given back by destroy_process
   slot.actor.store(actor, std::memory_order_release);

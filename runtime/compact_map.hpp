@@ -18,7 +18,9 @@ class compact_map {
 
   std::size_t size() const noexcept { return large_ ? large_->size() : small_.size(); }
   bool empty() const noexcept { return size() == 0; }
-  bool contains(const Key& key) const { return const_cast<compact_map*>(this)->find(key) != nullptr; }
+  bool contains(const Key& key) const {
+    return const_cast<compact_map*>(this)->find(key) != nullptr;
+  }
 
   Value* find(const Key& key) {
     if (large_) {

@@ -1,16 +1,17 @@
 // private: epochs, for readers that take no lock and write nothing that another thread reads often.
 //
 // A reader pins itself: it notes the present epoch in a record of its own thread. What a writer has
-// unlinked is retired with the epoch of that moment. The epoch moves on only when every pinned reader
-// has seen the present one, so two steps later nobody can hold what was retired, and it may be freed.
+// unlinked is retired with the epoch of that moment. The epoch moves on only when every pinned
+// reader has seen the present one, so two steps later nobody can hold what was retired, and it may
+// be freed.
 //
-// Why two. A reader that pins late may note an epoch that has just passed, and a thread that looked at
-// its record before may still move the epoch once. It cannot do so twice: for the second step it looks
-// again, and finds the reader pinned to an older epoch.
+// Why two. A reader that pins late may note an epoch that has just passed, and a thread that looked
+// at its record before may still move the epoch once. It cannot do so twice: for the second step it
+// looks again, and finds the reader pinned to an older epoch.
 //
 // Every access that this argument rests on is sequentially consistent: to pin and then to load a
-// pointer, against to replace that pointer and then to look at the records. Fences would do as well,
-// but the thread sanitizer does not see them.
+// pointer, against to replace that pointer and then to look at the records. Fences would do as
+// well, but the thread sanitizer does not see them.
 //
 // Source: Fraser, Practical lock-freedom (2004), section 5.2.3; crossbeam-epoch.
 #pragma once
@@ -61,7 +62,8 @@ class epoch {
       auto seen = at->pinned.load(std::memory_order_seq_cst);
       if (seen != 0 && seen != now) return now;
     }
-    return present_.compare_exchange_strong(now, now + 1, std::memory_order_seq_cst) ? now + 1 : now;
+    return present_.compare_exchange_strong(now, now + 1, std::memory_order_seq_cst) ? now + 1
+                                                                                     : now;
   }
 
   /// Waits until whatever was retired before can be freed. Answers whether that came true in time.

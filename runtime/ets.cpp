@@ -1,8 +1,8 @@
 // Who owns which table, and what happens to it when the owner ends.
 //
-// One process, the keeper, monitors the owners. It hears of an end a moment after it, so whoever asks
-// for a name whose owner has ended does the keeper's work first: a server that is restarted finds the
-// name of its table free, as in Erlang, where tables go before anybody hears of the end.
+// One process, the keeper, monitors the owners. It hears of an end a moment after it, so whoever
+// asks for a name whose owner has ended does the keeper's work first: a server that is restarted
+// finds the name of its table free, as in Erlang, where tables go before anybody hears of the end.
 #include "runtime/ets.hpp"
 #include "runtime/blocking.hpp"
 #include "runtime/ets_store.hpp"
@@ -22,14 +22,20 @@ pid caller() noexcept {
   return me != nullptr ? me->self() : pid{};
 }
 
-std::string who(pid process) { return process ? to_string(process) : "the threads outside processes"; }
+std::string who(pid process) {
+  return process ? to_string(process) : "the threads outside processes";
+}
 
 std::string_view word_for(ets::kind kind) {
   switch (kind) {
-    case ets::kind::set: return "set";
-    case ets::kind::ordered_set: return "ordered_set";
-    case ets::kind::bag: return "bag";
-    case ets::kind::duplicate_bag: return "duplicate_bag";
+    case ets::kind::set:
+      return "set";
+    case ets::kind::ordered_set:
+      return "ordered_set";
+    case ets::kind::bag:
+      return "bag";
+    case ets::kind::duplicate_bag:
+      return "duplicate_bag";
   }
   return "";
 }
@@ -41,8 +47,8 @@ std::string name_of(const ets_type& type) {
 
 }  // namespace
 
-/// Names and owners. A table is kept alive here if somebody could still come for it: by its name, or
-/// as its heir. A table that only handles lead to goes with the last of them.
+/// Names and owners. A table is kept alive here if somebody could still come for it: by its name,
+/// or as its heir. A table that only handles lead to goes with the last of them.
 struct ets_registry {
   struct owned {
     ets_table* table;
@@ -83,14 +89,10 @@ struct ets_registry {
 
 namespace {
 
-struct watch {
-  pid owner;
-};
+struct watch { pid owner; };
 
 /// Frees the rows of a closed table.
-struct dispose {
-  table_ptr table;
-};
+struct dispose { table_ptr table; };
 
 /// How long to wait for those who read a whole table, so as to free its rows at once. If they take
 /// longer, a deleted table is freed with its last handle.
@@ -127,8 +129,9 @@ class keeper final : public behavior {
       ets_registry::instance().owner_ended(gone->process);
       watched_.erase(gone->process);
     } else if (auto* big = value_of<dispose>(message)) {
-      blocking([table = std::move(big->table)] { free_rows_now(*table); })
-          .then([] {}, [](const exit_reason&) {});
+      blocking([table = std::move(big->table)] {
+        free_rows_now(*table);
+      }).then([] {}, [](const exit_reason&) {});
     } else if (auto* told = value_of<exited>(message); told != nullptr && !told->from) {
       stopping_ = true;
     }
@@ -185,8 +188,9 @@ void ets_registry::add(const table_ptr& table) {
       }
       gone = owner_of(*taken->second);
       if (!gone || is_alive(gone))
-        throw std::invalid_argument("expected the table name " + name +
-                                    " to be free, got one that " + who(gone) + " owns (badarg)");
+        throw std::invalid_argument(
+            "expected the table name " + name + " to be free, got one that " + who(gone) +
+            " owns (badarg)");
     }
     owner_ended(gone);
   }
@@ -200,7 +204,8 @@ void ets_registry::own(const table_ptr& table) {
   owners_[owner_of(*table)].push_back({table.get(), can_be_found ? table : nullptr});
 }
 
-/// The caller holds the lock, and a handle or the table itself, so that the last one does not go here.
+/// The caller holds the lock, and a handle or the table itself, so that the last one does not go
+/// here.
 void ets_registry::disown(ets_table& table) noexcept {
   auto owner = owners_.find(owner_of(table));
   if (owner == owners_.end()) return;
@@ -255,8 +260,9 @@ void ets_registry::give(const table_ptr& table, pid to, std::any data) {
     table->check_exists();
     table->check_owner("give it away");
     if (!to.is_local() || to == from || !is_alive(to))
-      throw std::invalid_argument("expected another living process to be given the table " +
-                                  table->label() + ", got " + to_string(to) + " (badarg)");
+      throw std::invalid_argument(
+          "expected another living process to be given the table " + table->label() + ", got " +
+          to_string(to) + " (badarg)");
     disown(*table);
     table->owner_.store(to.id, std::memory_order_release);
     own(table);
@@ -280,8 +286,8 @@ void ets_registry::set_heir(const table_ptr& table, pid heir, std::any data) {
 ets::info ets_registry::describe(const ets_table& table) {
   std::lock_guard guard{mutex_};
   auto& options = table.options_;
-  return {options.name,    table.type().kind, options.access, owner_of(table),
-          options.heir,    table.rows(),      table.bytes()};
+  return {options.name, table.type().kind, options.access, owner_of(table),
+          options.heir, table.rows(),      table.bytes()};
 }
 
 void ets_registry::owner_ended(pid owner, heirs heirs) {
@@ -326,8 +332,9 @@ void ets_registry::owner_ended(pid owner, heirs heirs) {
 // --- a table -------------------------------------------------------------------------------------
 
 std::shared_ptr<ets_table> ets_table::create(const ets_type& type, ets::options options) {
-  auto table = type.kind == ets::kind::ordered_set ? make_ets_ordered_table(type, std::move(options))
-                                                   : make_ets_hash_table(type, std::move(options));
+  auto table = type.kind == ets::kind::ordered_set
+                   ? make_ets_ordered_table(type, std::move(options))
+                   : make_ets_hash_table(type, std::move(options));
   ets_registry::instance().add(table);
   return table;
 }
@@ -351,17 +358,17 @@ std::string ets_table::label() const {
 
 void ets_table::check_exists() const {
   if (deleted_.load(std::memory_order_seq_cst))
-    throw std::invalid_argument("expected the table " + label() +
-                                " to exist, got one that was deleted (badarg)");
+    throw std::invalid_argument(
+        "expected the table " + label() + " to exist, got one that was deleted (badarg)");
 }
 
 void ets_table::check_owner(const char* what) const {
   auto owner = ets_registry::owner_of(*this);
   if (caller() == owner) return;
   static constexpr const char* kinds[] = {"public", "protected", "private"};
-  throw std::logic_error("expected " + who(owner) + ", the owner of the " +
-                         kinds[options_.access] + " table " + label() + ", to " + what + ", got " +
-                         who(caller()) + " (badarg)");
+  throw std::logic_error(
+      "expected " + who(owner) + ", the owner of the " + kinds[options_.access] + " table " +
+      label() + ", to " + what + ", got " + who(caller()) + " (badarg)");
 }
 
 /// Pinned, so that whoever deletes the table meanwhile waits for this.
@@ -391,23 +398,26 @@ void ets_check_limit(std::size_t limit) {
 }
 
 void ets_throw_no_key(const ets_table& table) {
-  throw std::invalid_argument("expected the table " + table.label() +
-                              " to have a row with this key, got none (badarg)");
+  throw std::invalid_argument(
+      "expected the table " + table.label() + " to have a row with this key, got none (badarg)");
 }
 
 void ets_throw_changed_key(const ets_table& table) {
-  throw std::invalid_argument("expected a row of the table " + table.label() +
-                              " to keep its key, got another one: erase it and insert (badarg)");
+  throw std::invalid_argument(
+      "expected a row of the table " + table.label() +
+      " to keep its key, got another one: erase it and insert (badarg)");
 }
 
 void ets_throw_counter_overflow(const ets_table& table) {
-  throw std::overflow_error("expected the counter in the table " + table.label() +
-                            " to have room for the sum, got an overflow");
+  throw std::overflow_error(
+      "expected the counter in the table " + table.label() +
+      " to have room for the sum, got an overflow");
 }
 
 void ets_throw_other_type(const ets_table& table, const ets_type& wanted) {
-  throw std::invalid_argument("expected the table " + table.label() + " to be an " +
-                              name_of(wanted) + ", got an " + name_of(table.type()) + " (badarg)");
+  throw std::invalid_argument(
+      "expected the table " + table.label() + " to be an " + name_of(wanted) + ", got an " +
+      name_of(table.type()) + " (badarg)");
 }
 
 }  // namespace roost::detail
@@ -443,8 +453,7 @@ void any_table::delete_all_objects() const {
 
 void any_table::delete_table() const {
   core().check_write();
-  if (detail::ets_registry::instance().close(core()))
-    detail::free_rows(core().shared_from_this());
+  if (detail::ets_registry::instance().close(core())) detail::free_rows(core().shared_from_this());
 }
 
 void any_table::give_away(pid to, std::any data) const {

@@ -1,7 +1,7 @@
 // runtime/ets.hpp
 //
-// Tables that processes share: rows in memory, found by key. Write a plain struct for the row and name
-// the member that is its key.
+// Tables that processes share: rows in memory, found by key. Write a plain struct for the row and
+// name the member that is its key.
 //
 //   struct user {
 //     int id;
@@ -21,28 +21,28 @@
 // Kinds: `set` has one row for each key; `ordered_set` too, sorted by `<`; `bag` has many different
 // rows for a key; `duplicate_bag` also equal ones.
 //
-// Owner. A table belongs to the process that creates it and is deleted when that process ends, unless
-// an heir is alive, who then gets the table and a `transfer` message. A thread outside the scheduler
-// creates tables that nobody owns: they last until they are deleted or their last handle goes.
-// Access. protected_ (the default): the owner writes, everybody reads; private_: only the owner; public_:
-// everybody. For a table that nobody owns, the threads outside are the owner.
+// Owner. A table belongs to the process that creates it and is deleted when that process ends,
+// unless an heir is alive, who then gets the table and a `transfer` message. A thread outside the
+// scheduler creates tables that nobody owns: they last until they are deleted or their last handle
+// goes. Access. protected_ (the default): the owner writes, everybody reads; private_: only the
+// owner; public_: everybody. For a table that nobody owns, the threads outside are the owner.
 //
-// Guarantees. Operations on one key are atomic: each sees one state of the row, and writes do not get
-// lost. Readers take no lock, so they neither wait nor hold up anybody; writers of a set or bag wait
-// for each other only when their keys fall into the same 64th of the table, those of an ordered_set
-// take turns. select, foldl and for_each see every row that is there from their beginning to their end
-// exactly once, whatever is written meanwhile, also across the pages of select(…, limit); this is what
-// safe_fixtable is for in Erlang, and needs no call here.
+// Guarantees. Operations on one key are atomic: each sees one state of the row, and writes do not
+// get lost. Readers take no lock, so they neither wait nor hold up anybody; writers of a set or bag
+// wait for each other only when their keys fall into the same 64th of the table, those of an
+// ordered_set take turns. select, foldl and for_each see every row that is there from their
+// beginning to their end exactly once, whatever is written meanwhile, also across the pages of
+// select(…, limit); this is what safe_fixtable is for in Erlang, and needs no call here.
 //
-// Rows are copied in and out and never change: a write puts another row in the place. A row that was
-// replaced or deleted is destroyed a little later, when nobody can be reading it any more, at the latest
-// with its table. Functions given to select, update and the like run in the caller, while it holds no
-// lock: they may use this table.
+// Rows are copied in and out and never change: a write puts another row in the place. A row that
+// was replaced or deleted is destroyed a little later, when nobody can be reading it any more, at
+// the latest with its table. Functions given to select, update and the like run in the caller,
+// while it holds no lock: they may use this table.
 //
-// Errors: a table that was deleted or was never created, a name that is taken and whereis with another
-// row type throw std::invalid_argument (badarg); who may not read or write gets a std::logic_error.
-// Thread safety: a handle is a value, cheap to copy; everything may be called from any thread.
-// Source: Erlang's ets(3).
+// Errors: a table that was deleted or was never created, a name that is taken and whereis with
+// another row type throw std::invalid_argument (badarg); who may not read or write gets a
+// std::logic_error. Thread safety: a handle is a value, cheap to copy; everything may be called
+// from any thread. Source: Erlang's ets(3).
 #pragma once
 #include "runtime/message.hpp"
 #include "runtime/pid.hpp"
@@ -72,17 +72,17 @@ enum class kind : std::uint8_t { set, ordered_set, bag, duplicate_bag };
 enum access : std::uint8_t { public_, protected_, private_ };
 
 struct options {
-  std::string name = {};            // for whereis; empty: only those who are given a handle find it
+  std::string name = {};  // for whereis; empty: only those who are given a handle find it
   enum access access = protected_;
-  pid heir = {};                    // who gets the table when its owner ends; nobody: it is deleted
-  std::any heir_data = {};          // what the heir finds in `transfer::data`
+  pid heir = {};            // who gets the table when its owner ends; nobody: it is deleted
+  std::any heir_data = {};  // what the heir finds in `transfer::data`
 };
 
 struct info {
   std::string name;
   ets::kind kind;
   enum access access;
-  pid owner;           // nobody: created outside processes
+  pid owner;  // nobody: created outside processes
   pid heir;
   std::size_t size;    // rows
   std::size_t memory;  // bytes, without what the rows themselves point to
@@ -119,7 +119,8 @@ class any_table {
   friend bool operator==(const any_table&, const any_table&) = default;
 
   /// For the library.
-  explicit any_table(std::shared_ptr<detail::ets_table> table) noexcept : table_(std::move(table)) {}
+  explicit any_table(std::shared_ptr<detail::ets_table> table) noexcept
+      : table_(std::move(table)) {}
 
  protected:
   detail::ets_table& core() const {
@@ -173,7 +174,7 @@ struct ets_type {
   ets::kind kind;
   std::size_t node_size;
   bool (*has_key)(const ets_node& node, const void* key);
-  bool (*before)(const ets_node& node, const void* key);       // ordered_set only, as is the next
+  bool (*before)(const ets_node& node, const void* key);  // ordered_set only, as is the next
   bool (*in_order)(const ets_node& left, const ets_node& right);
   void (*destroy)(ets_node* node) noexcept;  // null: nothing to do
 };
@@ -181,7 +182,7 @@ struct ets_type {
 /// How far a scan has come.
 struct ets_cursor {
   std::size_t shard = 0;
-  std::size_t hash = 0;       // everything below was seen
+  std::size_t hash = 0;         // everything below was seen
   const void* after = nullptr;  // in an ordered_set: the last key that was seen
   bool at_end = false;
   bool paged = false;  // the visitor may stop
@@ -229,8 +230,9 @@ class ets_table : public std::enable_shared_from_this<ets_table> {
 
   /// Puts `fresh` in the place of `expected`, which may be null and be replaced by null, if that is
   /// what is there. The list of `expected` is retired up to `kept`, in which that of `fresh` ends.
-  virtual bool exchange(std::size_t hash, const void* key, const ets_node* expected, ets_node* fresh,
-                        const ets_node* kept) = 0;
+  virtual bool exchange(
+      std::size_t hash, const void* key, const ets_node* expected, ets_node* fresh,
+      const ets_node* kept) = 0;
 
   /// Takes out what has the key, and answers it.
   virtual const ets_node* remove(std::size_t hash, const void* key) = 0;
@@ -322,9 +324,7 @@ inline std::size_t ets_spread(std::size_t hash) noexcept {
 
 /// How a key is passed: strings as views, so that looking one up copies nothing.
 template <class K>
-struct ets_argument {
-  using type = const K&;
-};
+struct ets_argument { using type = const K&; };
 template <>
 struct ets_argument<std::string> {
   using type = std::string_view;
@@ -332,12 +332,13 @@ struct ets_argument<std::string> {
 
 template <class Row, class Key>
 struct ets_key {
-  static_assert(!std::is_same_v<Row, Row>,
-                "a table is named by its row and the member of it that is the key: "
-                "ets::set<user, &user::id>");
+  static_assert(
+      !std::is_same_v<Row, Row>,
+      "a table is named by its row and the member of it that is the key: "
+      "ets::set<user, &user::id>");
 };
 template <class Row, class Base, class K>
-  requires std::derived_from<Row, Base>
+requires std::derived_from<Row, Base>
 struct ets_key<Row, K Base::*> {
   static_assert(std::is_object_v<K>, "the key of a table is a member variable of its row");
   using type = std::remove_cv_t<K>;
@@ -361,8 +362,8 @@ struct ets_traits {
   using key = typename ets_key<Row, decltype(Key)>::type;
   using argument = typename ets_argument<key>::type;
   using plain = std::remove_cvref_t<argument>;
-  using base = std::conditional_t<ordered, ets_ordered_node,
-                                  std::conditional_t<many, ets_chain_node, ets_node>>;
+  using base = std::conditional_t<
+      ordered, ets_ordered_node, std::conditional_t<many, ets_chain_node, ets_node>>;
 
   struct node final : base {
     explicit node(Row row) : row(std::move(row)) {}
@@ -393,8 +394,8 @@ struct ets_traits {
   static node_ptr make(ets_table& table, std::size_t hash, Row row) {
     auto which = ordered ? ets_random_height() : hash;
     auto* memory = table.allocate(which);
-    static_assert(std::is_nothrow_move_constructible_v<Row>,
-                  "a row must be movable without exceptions");
+    static_assert(
+        std::is_nothrow_move_constructible_v<Row>, "a row must be movable without exceptions");
     node_ptr made(new (memory) node(std::move(row)), {&table, which});
     if constexpr (ordered) made->height = static_cast<std::uint8_t>(which);
     return made;
@@ -418,8 +419,8 @@ struct ets_traits {
   }
 
   static constexpr ets_type describe() {
-    ets_type type{type_name<Row>(), value_name<Key>(), Kind, sizeof(node),
-                  &has_key, nullptr, nullptr, nullptr};
+    ets_type type{type_name<Row>(), value_name<Key>(), Kind,    sizeof(node),
+                  &has_key,         nullptr,           nullptr, nullptr};
     if constexpr (!std::is_trivially_destructible_v<Row>) type.destroy = &destroy;
     if constexpr (ordered) {
       type.before = &before;
@@ -463,7 +464,8 @@ class table : public any_table {
   /// A handle without a table.
   table() noexcept = default;
 
-  /// A new table, owned by the calling process. Throws std::invalid_argument when the name is taken.
+  /// A new table, owned by the calling process. Throws std::invalid_argument when the name is
+  /// taken.
   explicit table(ets::options options)
       : any_table(detail::ets_table::create(type(), std::move(options))) {}
 
@@ -538,22 +540,24 @@ class table : public any_table {
   template <std::integral T>
   T update_counter(key_argument key, T Row::*counter, std::type_identity_t<T> by = 1) const;
   template <std::integral T>
-  T update_counter(key_argument key, T Row::*counter,
-                   std::type_identity_t<counter_step<T>> step) const;
+  T update_counter(
+      key_argument key, T Row::*counter, std::type_identity_t<counter_step<T>> step) const;
 
   /// … and begins with `initial`, under this key, when there is no row.
   template <std::integral T>
-  T update_counter(key_argument key, T Row::*counter, std::type_identity_t<T> by, Row initial) const;
+  T update_counter(
+      key_argument key, T Row::*counter, std::type_identity_t<T> by, Row initial) const;
   template <std::integral T>
-  T update_counter(key_argument key, T Row::*counter, std::type_identity_t<counter_step<T>> step,
-                   Row initial) const;
+  T update_counter(
+      key_argument key, T Row::*counter, std::type_identity_t<counter_step<T>> step,
+      Row initial) const;
 
   /// Sets one member of the row; false when there is no row.
   template <class T>
   bool update_element(key_argument key, T Row::*element, std::type_identity_t<T> value) const;
 
-  /// Changes the row with function(Row&), atomically; false when there is no row. The function gets a
-  /// copy, and runs again with a newer one when somebody else has changed the row meanwhile.
+  /// Changes the row with function(Row&), atomically; false when there is no row. The function gets
+  /// a copy, and runs again with a newer one when somebody else has changed the row meanwhile.
   template <std::invocable<Row&> F>
   bool update(key_argument key, F function) const;
 
@@ -568,18 +572,21 @@ class table : public any_table {
   explicit table(any_table same) noexcept : any_table(std::move(same)) {}
 
   static constexpr void only_sets() {
-    static_assert(!many,
-                  "a bag has many rows for a key, so it cannot change one in its place: use an "
-                  "ets::set, or erase_object and insert");
+    static_assert(
+        !many,
+        "a bag has many rows for a key, so it cannot change one in its place: use an "
+        "ets::set, or erase_object and insert");
   }
   static constexpr void only_ordered() {
-    static_assert(Kind == kind::ordered_set,
-                  "only the keys of an ets::ordered_set have an order: use one, or for_each");
+    static_assert(
+        Kind == kind::ordered_set,
+        "only the keys of an ets::ordered_set have an order: use one, or for_each");
   }
   static constexpr void only_comparable() {
-    static_assert(std::equality_comparable<Row>,
-                  "rows are compared here: give the row `bool operator==(const row&) const = "
-                  "default;`");
+    static_assert(
+        std::equality_comparable<Row>,
+        "rows are compared here: give the row `bool operator==(const row&) const = "
+        "default;`");
   }
 
   const node* find(std::size_t hash, const plain& key) const {
@@ -597,8 +604,9 @@ class table : public any_table {
 
   template <class F>
   void scan(detail::ets_cursor cursor, F visit) const;
-  bool exchange(std::size_t hash, const plain& key, const node* expected, node_ptr& fresh,
-                const node* kept = nullptr) const;
+  bool exchange(
+      std::size_t hash, const plain& key, const node* expected, node_ptr& fresh,
+      const node* kept = nullptr) const;
   bool add_to_bag(node_ptr& fresh, std::size_t hash, const plain& key) const;
   template <class P>
   std::size_t remove_if(const plain& key, P& predicate) const;
@@ -618,8 +626,8 @@ using bag = table<Row, Key, kind::bag>;
 template <class Row, auto Key>
 using duplicate_bag = table<Row, Key, kind::duplicate_bag>;
 
-/// The table with this name; a handle without a table if there is none. Throws std::invalid_argument
-/// when its rows are of another type. Takes a lock: keep the handle.
+/// The table with this name; a handle without a table if there is none. Throws
+/// std::invalid_argument when its rows are of another type. Takes a lock: keep the handle.
 template <class Table>
 Table whereis(std::string_view name) {
   any_table found{detail::ets_table::find_by_name(name)};
@@ -698,8 +706,8 @@ T table<Row, Key, Kind>::lookup_element(key_argument key, T Row::*element) const
 
 template <class Row, auto Key, kind Kind>
 template <class T>
-T table<Row, Key, Kind>::lookup_element(key_argument key, T Row::*element,
-                                        std::type_identity_t<T> missing) const {
+T table<Row, Key, Kind>::lookup_element(
+    key_argument key, T Row::*element, std::type_identity_t<T> missing) const {
   only_sets();
   detail::ets_reader reading{core()};
   auto* row = find(key);
@@ -818,8 +826,9 @@ auto table<Row, Key, Kind>::prev(key_argument key) const -> std::optional<key_ty
 
 /// Gives up `fresh` if it was put in.
 template <class Row, auto Key, kind Kind>
-bool table<Row, Key, Kind>::exchange(std::size_t hash, const plain& key, const node* expected,
-                                     node_ptr& fresh, const node* kept) const {
+bool table<Row, Key, Kind>::exchange(
+    std::size_t hash, const plain& key, const node* expected, node_ptr& fresh,
+    const node* kept) const {
   if (!core().exchange(hash, &key, expected, fresh.get(), kept)) return false;
   (void)fresh.release();
   return true;
@@ -963,8 +972,8 @@ bool table<Row, Key, Kind>::update(key_argument key, F function) const {
 
 template <class Row, auto Key, kind Kind>
 template <class T>
-bool table<Row, Key, Kind>::update_element(key_argument key, T Row::*element,
-                                           std::type_identity_t<T> value) const {
+bool table<Row, Key, Kind>::update_element(
+    key_argument key, T Row::*element, std::type_identity_t<T> value) const {
   detail::ets_writer writing{core()};
   auto set_it = [&](Row& row) { row.*element = value; };
   return change(key, set_it);
@@ -984,8 +993,8 @@ T table<Row, Key, Kind>::count(T value, const counter_step<T>& step) const {
 
 template <class Row, auto Key, kind Kind>
 template <std::integral T>
-T table<Row, Key, Kind>::update_counter(key_argument key, T Row::*counter,
-                                        std::type_identity_t<counter_step<T>> step) const {
+T table<Row, Key, Kind>::update_counter(
+    key_argument key, T Row::*counter, std::type_identity_t<counter_step<T>> step) const {
   detail::ets_writer writing{core()};
   T result{};
   auto add = [&](Row& row) { row.*counter = result = count(row.*counter, step); };
@@ -995,9 +1004,9 @@ T table<Row, Key, Kind>::update_counter(key_argument key, T Row::*counter,
 
 template <class Row, auto Key, kind Kind>
 template <std::integral T>
-T table<Row, Key, Kind>::update_counter(key_argument key, T Row::*counter,
-                                        std::type_identity_t<counter_step<T>> step,
-                                        Row initial) const {
+T table<Row, Key, Kind>::update_counter(
+    key_argument key, T Row::*counter, std::type_identity_t<counter_step<T>> step,
+    Row initial) const {
   detail::ets_writer writing{core()};
   T result{};
   auto add = [&](Row& row) { row.*counter = result = count(row.*counter, step); };
@@ -1017,14 +1026,14 @@ T table<Row, Key, Kind>::update_counter(key_argument key, T Row::*counter,
 
 template <class Row, auto Key, kind Kind>
 template <std::integral T>
-T table<Row, Key, Kind>::update_counter(key_argument key, T Row::*counter,
-                                        std::type_identity_t<T> by) const {
+T table<Row, Key, Kind>::update_counter(
+    key_argument key, T Row::*counter, std::type_identity_t<T> by) const {
   return update_counter(key, counter, counter_step<T>{by});
 }
 template <class Row, auto Key, kind Kind>
 template <std::integral T>
-T table<Row, Key, Kind>::update_counter(key_argument key, T Row::*counter,
-                                        std::type_identity_t<T> by, Row initial) const {
+T table<Row, Key, Kind>::update_counter(
+    key_argument key, T Row::*counter, std::type_identity_t<T> by, Row initial) const {
   return update_counter(key, counter, counter_step<T>{by}, std::move(initial));
 }
 

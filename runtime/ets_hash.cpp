@@ -1,10 +1,10 @@
 // The tables behind set, bag and duplicate_bag: 32 shards, each an open-addressing array of hashes
 // and pointers to nodes. Readers take no lock; writers lock one shard.
 //
-// A place of an array holds null (nothing was ever put behind it), `grave` (what was here is deleted)
-// or a node. A key keeps its place as long as the array lives, so no reader can miss it. When an array
-// grows, writers go on in the new one, and readers that are still in the old one see the shard as it
-// was at that moment, which lies within their own operation.
+// A place of an array holds null (nothing was ever put behind it), `grave` (what was here is
+// deleted) or a node. A key keeps its place as long as the array lives, so no reader can miss it.
+// When an array grows, writers go on in the new one, and readers that are still in the old one see
+// the shard as it was at that moment, which lies within their own operation.
 //
 // A scan goes through a shard in the order of hashes, which growing does not change: its cursor is
 // the hash below which it has seen everything.
@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t shard_count = 32;
 constexpr std::size_t pool_count = 4;
-constexpr std::size_t smallest = 8;  // places of a shard that is not empty
+constexpr std::size_t smallest = 8;     // places of a shard that is not empty
 constexpr std::size_t few_keys = 2048;  // in a shard
 
 /// The hash is written before the node, and only while there is no node. Who finds the hash of
@@ -116,8 +116,9 @@ class hash_table final : public ets_table {
     return is_new;
   }
 
-  bool exchange(std::size_t hash, const void* key, const ets_node* expected, ets_node* fresh,
-                const ets_node* kept) override {
+  bool exchange(
+      std::size_t hash, const void* key, const ets_node* expected, ets_node* fresh,
+      const ets_node* kept) override {
     bool done = false;
     write(hash, key, [&](spot at) {
       done = at.node == expected;
@@ -175,7 +176,8 @@ class hash_table final : public ets_table {
         array = take_array(i);
       }
       if (array == nowhere()) continue;
-      if (type().destroy != nullptr) for_each_node(*array, [&](auto* node, auto) { destroy(node); });
+      if (type().destroy != nullptr)
+        for_each_node(*array, [&](auto* node, auto) { destroy(node); });
       places::free(array);
     }
     for (auto& pool : pools_) pool.drop();
@@ -238,8 +240,8 @@ class hash_table final : public ets_table {
 
   /// Finds the nodes of the next cluster, a run of places without a null, that the cursor has not
   /// passed. Answers the cursor behind them.
-  static ets_cursor next_cluster(const places& array, const ets_cursor& from,
-                                 std::vector<seen>& found) {
+  static ets_cursor next_cluster(
+      const places& array, const ets_cursor& from, std::vector<seen>& found) {
     found.clear();
     auto next = from;
     auto i = array.home(from.hash);
@@ -263,8 +265,8 @@ class hash_table final : public ets_table {
     return next;
   }
 
-  /// Answers whether the visitor wants more; if not, the cursor stands behind what it has seen. Keys
-  /// with the same hash stay together, as the cursor cannot tell them apart.
+  /// Answers whether the visitor wants more; if not, the cursor stands behind what it has seen.
+  /// Keys with the same hash stay together, as the cursor cannot tell them apart.
   static bool visit_all(std::vector<seen>& found, ets_cursor& from, const ets_visitor& visit) {
     if (from.paged)
       std::sort(found.begin(), found.end(), [](seen a, seen b) { return a.hash < b.hash; });

@@ -54,8 +54,9 @@ class ordered_table final : public ets_table {
     return is_new;
   }
 
-  bool exchange(std::size_t, const void* key, const ets_node* expected, ets_node* fresh,
-                const ets_node*) override {
+  bool exchange(
+      std::size_t, const void* key, const ets_node* expected, ets_node* fresh,
+      const ets_node*) override {
     bool done = false;
     write(key, [&](const path& path, node* present) {
       done = present == expected;
@@ -121,9 +122,12 @@ class ordered_table final : public ets_table {
 
   const ets_node* seek(ets_seek what, const void* key) const override {
     switch (what) {
-      case ets_seek::first: return next_of(first_[0]);
-      case ets_seek::last: return last_before([](const node&) { return true; });
-      case ets_seek::next: return behind(key);
+      case ets_seek::first:
+        return next_of(first_[0]);
+      case ets_seek::last:
+        return last_before([](const node&) { return true; });
+      case ets_seek::next:
+        return behind(key);
       case ets_seek::prev:
         return last_before([&](const node& at) { return type().before(at, key); });
     }
@@ -138,7 +142,8 @@ class ordered_table final : public ets_table {
   }
 
  private:
-  using path = std::array<link*, levels>;  // for each level the link that leads to the key or past it
+  using path =
+      std::array<link*, levels>;  // for each level the link that leads to the key or past it
 
   // --- reading -----------------------------------------------------------------------------------
 
@@ -219,15 +224,15 @@ class ordered_table final : public ets_table {
       return;
     }
     for (unsigned level = fresh->height; level < present->height; ++level)
-      way[level]->store(link_of(*present, level).load(std::memory_order_relaxed),
-                        std::memory_order_seq_cst);
+      way[level]->store(
+          link_of(*present, level).load(std::memory_order_relaxed), std::memory_order_seq_cst);
     present->removed.store(true, std::memory_order_release);
   }
 
   void link_out(const path& way, node* present) noexcept {
     for (unsigned level = present->height; level-- > 0;)
-      way[level]->store(link_of(*present, level).load(std::memory_order_relaxed),
-                        std::memory_order_seq_cst);
+      way[level]->store(
+          link_of(*present, level).load(std::memory_order_relaxed), std::memory_order_seq_cst);
     present->removed.store(true, std::memory_order_release);
     rows_.store(rows_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   }
@@ -241,9 +246,10 @@ class ordered_table final : public ets_table {
   }
 
   void retire(node* taken_out) {
-    limbo_.retire({taken_out, taken_out->height, [](ets_table& table, const retired& what) noexcept {
-                     table.discard(static_cast<node*>(what.object), what.which);
-                   }});
+    limbo_.retire(
+        {taken_out, taken_out->height, [](ets_table& table, const retired& what) noexcept {
+           table.discard(static_cast<node*>(what.object), what.which);
+         }});
   }
 
   static void free_list(ets_table& erased, const retired& what) noexcept {

@@ -1,5 +1,5 @@
-// private: what the two kinds of ets tables share: the writers' lock, memory for rows, and rows that
-// wait to be freed.
+// private: what the two kinds of ets tables share: the writers' lock, memory for rows, and rows
+// that wait to be freed.
 #pragma once
 #include "runtime/epoch.hpp"
 #include "runtime/ets.hpp"
@@ -16,8 +16,8 @@ using ets_epoch = epoch<ets_rows>;
 std::shared_ptr<ets_table> make_ets_hash_table(const ets_type& type, ets::options options);
 std::shared_ptr<ets_table> make_ets_ordered_table(const ets_type& type, ets::options options);
 
-/// Held for some hundred nanoseconds. Who has waited for longer gives up its time, as the holder may
-/// have lost its own.
+/// Held for some hundred nanoseconds. Who has waited for longer gives up its time, as the holder
+/// may have lost its own.
 class spin_lock {
  public:
   void lock() noexcept {
@@ -46,9 +46,7 @@ class node_pool {
   void drop() noexcept;
 
  private:
-  struct unused {
-    unused* next;
-  };
+  struct unused { unused* next; };
   struct chunk_deleter {
     void operator()(std::byte* chunk) const noexcept { std::free(chunk); }
   };

@@ -17,11 +17,11 @@ exit_reason exit_reason::shutdown_with(std::string_view term) {
   return reason;
 }
 
-exit_reason exit_reason::error(std::string_view type, std::string_view what,
-                               std::string_view where) {
+exit_reason exit_reason::error(
+    std::string_view type, std::string_view what, std::string_view where) {
   exit_reason reason{code::error};
-  reason.detail_ = std::make_shared<detail>(
-      detail{std::string(what), std::string(type), std::string(where)});
+  reason.detail_ =
+      std::make_shared<detail>(detail{std::string(what), std::string(type), std::string(where)});
   return reason;
 }
 
@@ -43,20 +43,27 @@ std::string_view exit_reason::where() const noexcept {
 
 std::string exit_reason::to_string() const {
   switch (code_) {
-    case code::normal: return "normal";
+    case code::normal:
+      return "normal";
     case code::shutdown:
       return detail_ ? "{shutdown, " + detail_->term + "}" : std::string("shutdown");
-    case code::kill: return "kill";
-    case code::killed: return "killed";
-    case code::noproc: return "noproc";
-    case code::noconnection: return "noconnection";
-    case code::timeout: return "timeout";
+    case code::kill:
+      return "kill";
+    case code::killed:
+      return "killed";
+    case code::noproc:
+      return "noproc";
+    case code::noconnection:
+      return "noconnection";
+    case code::timeout:
+      return "timeout";
     case code::error: {
       auto text = "{error, " + std::string(type()) + ", \"" + std::string(what()) + "\"";
       if (!where().empty()) text.append(", ").append(where());
       return text + "}";
     }
-    case code::custom: return std::string(term());  // empty when it was moved from
+    case code::custom:
+      return std::string(term());  // empty when it was moved from
   }
   return "unknown";
 }

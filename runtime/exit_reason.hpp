@@ -1,9 +1,9 @@
 // runtime/exit_reason.hpp
 //
 // Why a process ended: what links and monitors are told, and what a supervisor decides by. The
-// reasons and their names are Erlang's: `normal`, `shutdown` and `{shutdown, term}` are orderly ends,
-// everything else is a crash. Cheap to copy (a code and one shared pointer); safe to read from any
-// thread.
+// reasons and their names are Erlang's: `normal`, `shutdown` and `{shutdown, term}` are orderly
+// ends, everything else is a crash. Cheap to copy (a code and one shared pointer); safe to read
+// from any thread.
 //
 //   roost::exit(worker, roost::exit_reason::shutdown);
 //   roost::exit(worker, "out of paper");                       // any other reason is text
@@ -21,11 +21,11 @@ namespace roost {
 class exit_reason {
  public:
   enum class code : std::uint8_t {
-    normal,        // finished; never kills a linked process
-    shutdown,      // asked to stop by its supervisor; `term()` says more when it is {shutdown, term}
-    kill,          // sent only: cannot be trapped
-    killed,        // what the links and monitors of a killed process see
-    noproc,        // the process was not there
+    normal,    // finished; never kills a linked process
+    shutdown,  // asked to stop by its supervisor; `term()` says more when it is {shutdown, term}
+    kill,      // sent only: cannot be trapped
+    killed,    // what the links and monitors of a killed process see
+    noproc,    // the process was not there
     noconnection,  // its node was not reachable, or was lost
     timeout,       // an answer did not come in time
     error,         // a handler threw: `type()`, `what()` and `where()` say more

@@ -21,14 +21,14 @@ start_error::start_error(detail::start_outcome outcome, std::string_view server)
     : std::runtime_error(describe(outcome, server)), outcome_(std::move(outcome)) {}
 
 pid start_error::already_started() const noexcept {
-  return outcome_.status == detail::start_status::already_started ? outcome_.process
-                                                                           : pid{};
+  return outcome_.status == detail::start_status::already_started ? outcome_.process : pid{};
 }
 
 namespace detail {
 
-pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,
-                 std::string_view server) {
+pid start_server(
+    std::unique_ptr<behavior> behavior, start_options options, attachment attach,
+    std::string_view server) {
   auto outcome = start_process(std::move(behavior), request_of(std::move(options), attach));
   using status = start_status;
   if (outcome.status == status::failed || outcome.status == status::already_started)
@@ -48,8 +48,8 @@ start_request request_of(start_options options, attachment attach) {
   return request;
 }
 
-spawned start_monitored(std::unique_ptr<behavior> behavior, start_options options,
-                        std::string_view server) {
+spawned start_monitored(
+    std::unique_ptr<behavior> behavior, start_options options, std::string_view server) {
   auto request = request_of(std::move(options), attachment::monitor);
   auto ref = request.monitor = make_ref();
   auto outcome = start_process(std::move(behavior), std::move(request));
@@ -68,7 +68,10 @@ namespace {
 class end_watcher final : public behavior {
  public:
   end_watcher(pid watched, reference monitor, const message& question, exit_reason wanted)
-      : watched_(watched), monitor_(monitor), asker_(question.from), question_(question.ref),
+      : watched_(watched),
+        monitor_(monitor),
+        asker_(question.from),
+        question_(question.ref),
         wanted_(std::move(wanted)) {}
 
   std::string_view initial_call() const noexcept override { return "roost::stop"; }
@@ -165,8 +168,8 @@ message_ptr wait_for_answer(request request) {
   send_request(request, mailbox.id, ref);
   auto answer = mailbox.wait(
       [&](message& message) {
-        return message.ref == ref && (message.kind == message_kind::reply ||
-                                      message.kind == message_kind::no_reply);
+        return message.ref == ref &&
+               (message.kind == message_kind::reply || message.kind == message_kind::no_reply);
       },
       deadline);
   if (!answer) {
@@ -214,16 +217,15 @@ void continue_soon(message_ptr message) {
 }
 
 void unexpected(const message& message, std::string_view server) {
-  logger::warning("unexpected message dropped", {{"process", to_string(self())},
-                                                 {"server", server},
-                                                 {"message", describe(message)}});
+  logger::warning(
+      "unexpected message dropped",
+      {{"process", to_string(self())}, {"server", server}, {"message", describe(message)}});
 }
 
 void crash_unexpected(const message& message, std::string_view server) {
-  throw std::runtime_error("expected a message that " + std::string(server) +
-                           " lists, got a " +
-                           (message.kind == message_kind::call ? "call " : "cast ") +
-                           describe(message));
+  throw std::runtime_error(
+      "expected a message that " + std::string(server) + " lists, got a " +
+      (message.kind == message_kind::call ? "call " : "cast ") + describe(message));
 }
 
 bool is_parent_exit(const exited& exit) noexcept {

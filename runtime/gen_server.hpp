@@ -1,7 +1,7 @@
 // runtime/gen_server.hpp
 //
-// A server: a process that owns a state and answers calls. Write a plain struct; its members are the
-// state, its overloads are the handlers, and one line lists the messages that it understands.
+// A server: a process that owns a state and answers calls. Write a plain struct; its members are
+// the state, its overloads are the handlers, and one line lists the messages that it understands.
 //
 //   struct counter {
 //     struct get  { using reply = int; };           // has a reply: a call
@@ -22,20 +22,21 @@
 // The rest is optional and found by name:
 //
 //   static init_result<S> init(Args…)            ready state, ignore() or stop(reason);
-//   static init_result<S> init(Args…, init_ref<S>)   … or later(ref), finished from any continuation
-//   call_result<R> handle_call(M, from<R>)       may answer later: return noreply()
+//   static init_result<S> init(Args…, init_ref<S>)   … or later(ref), finished from any
+//   continuation call_result<R> handle_call(M, from<R>)       may answer later: return noreply()
 //   cast_result handle_cast(M)                   may stop: return stop(reason)
-//   cast_result handle_info(M)                   for M of `using infos = messages<…>`, and for down,
+//   cast_result handle_info(M)                   for M of `using infos = messages<…>`, and for
+//   down,
 //                                                exited and timeout
 //   cast_result handle_continue(M)               for M of `using continues = messages<…>`, after
 //                                                continue_with(M{}) and before anything that waits
 //   void terminate(const exit_reason&)
 //   std::string format_status() const            what shells and crash reports show of the state
 //
-// Errors. A handler that throws crashes its process: its state is dropped, its links and monitors are
-// told. A call that is not answered throws process_exit in its caller, which crashes too unless
-// `.then` was given a second function; after a timeout it is unknown whether the call was handled. An
-// unexpected message that is not a call or cast is logged and dropped.
+// Errors. A handler that throws crashes its process: its state is dropped, its links and monitors
+// are told. A call that is not answered throws process_exit in its caller, which crashes too unless
+// `.then` was given a second function; after a timeout it is unknown whether the call was handled.
+// An unexpected message that is not a call or cast is logged and dropped.
 //
 // Thread safety: handles are values; handlers of one server never run at the same time.
 //
@@ -50,7 +51,8 @@ namespace roost {
 
 // --- what a handler may answer -------------------------------------------------------------------
 
-/// Answers later, through a `from`; with a time, a `timeout` message comes unless another does first.
+/// Answers later, through a `from`; with a time, a `timeout` message comes unless another does
+/// first.
 struct noreply {
   std::chrono::milliseconds timeout{-1};
 };
@@ -99,8 +101,7 @@ template <class R>
 class call_result : public detail::handler_result<R> {
  public:
   template <class T>
-    requires std::convertible_to<T, R>
-  call_result(T&& value) {
+  requires std::convertible_to<T, R> call_result(T&& value) {
     this->answer.emplace(std::forward<T>(value));
   }
   call_result(replying<R> reply) {
@@ -144,8 +145,7 @@ class init_result {
   init_result(S state, std::chrono::milliseconds timeout)
       : state(std::move(state)), timeout(timeout) {}
   init_result(ignoring) { outcome.status = detail::init_status::ignore; }
-  init_result(stopping<> stop)
-      : outcome{detail::init_status::stop, std::move(stop.reason)} {}
+  init_result(stopping<> stop) : outcome{detail::init_status::stop, std::move(stop.reason)} {}
   init_result(starting_later<S>) { outcome.status = detail::init_status::later; }
 
   std::optional<S> state;
@@ -181,14 +181,14 @@ struct messages {
 };
 
 template <class M>
-concept call_message = requires { typename M::reply; };
+concept call_message = requires {
+  typename M::reply;
+};
 
 namespace detail {
 /// void for a cast, so that a wrong call is one error and not ten.
 template <class M>
-struct reply_of {
-  using type = void;
-};
+struct reply_of { using type = void; };
 template <call_message M>
 struct reply_of<M> {
   using type = typename M::reply;
@@ -204,11 +204,7 @@ class from {
   from(pid caller, reference ref) noexcept : caller_(caller), ref_(ref) {}
 
   void reply(detail::value_or_unit<R> value) const;
-  void reply() const
-    requires std::is_void_v<R>
-  {
-    reply(detail::unit{});
-  }
+  void reply() const requires std::is_void_v<R> { reply(detail::unit{}); }
   pid caller() const noexcept { return caller_; }
   reference ref() const noexcept { return ref_; }
 
@@ -272,8 +268,9 @@ template <class R, class F>
 void give(F& function, message& reply) {
   auto* value = value_of<value_or_unit<R>>(reply);
   if (value == nullptr)
-    throw std::logic_error("expected a reply of type " + std::string(type_name<R>()) + ", got " +
-                           std::string(reply.type->name));
+    throw std::logic_error(
+        "expected a reply of type " + std::string(type_name<R>()) + ", got " +
+        std::string(reply.type->name));
   if constexpr (std::is_void_v<R>)
     function();
   else
@@ -316,18 +313,18 @@ class [[nodiscard("say how to take the answer: .then(...) in a process, .get() o
   /// Runs `on_answer(R)` in this process when the answer comes. If none comes, this process crashes
   /// with the reason. Other messages are handled meanwhile.
   template <class F>
-  void then(F on_answer) && {
+  void then(F on_answer)&& {
     then_or(std::move(on_answer), std::monostate{});
   }
 
   /// As above, and runs `on_failure(const exit_reason&)` when no answer comes.
   template <class F, class G>
-  void then(F on_answer, G on_failure) && {
+  void then(F on_answer, G on_failure)&& {
     then_or(std::move(on_answer), std::move(on_failure));
   }
 
   /// Waits for the answer; only outside processes. Throws process_exit when there is none.
-  R get() && {
+  R get()&& {
     auto what = request_.what;
     auto answer = detail::wait_for_answer(std::move(request_));
     if constexpr (std::is_void_v<R>) {
@@ -345,15 +342,16 @@ class [[nodiscard("say how to take the answer: .then(...) in a process, .get() o
  private:
   template <class F, class G>
   void then_or(F on_answer, G on_failure) {
-    static_assert(detail::takes_answer<F, R>,
-                  "then() needs a function that takes the reply: .then([](R reply) { ... }), or "
-                  ".then([] { ... }) when `reply` is void");
-    static_assert(detail::takes_failure<G>,
-                  "the second function of then() takes  const roost::exit_reason&");
+    static_assert(
+        detail::takes_answer<F, R>,
+        "then() needs a function that takes the reply: .then([](R reply) { ... }), or "
+        ".then([] { ... }) when `reply` is void");
+    static_assert(
+        detail::takes_failure<G>, "the second function of then() takes  const roost::exit_reason&");
     auto what = request_.what;
-    detail::ask(std::move(request_),
-                          std::make_unique<detail::continuation<R, F, G>>(
-                              std::move(on_answer), std::move(on_failure), what));
+    detail::ask(
+        std::move(request_), std::make_unique<detail::continuation<R, F, G>>(
+                                 std::move(on_answer), std::move(on_failure), what));
   }
 
   detail::request request_;
@@ -367,32 +365,34 @@ inline constexpr std::chrono::milliseconds infinity{-1};
 /// Asks the server and answers what it replied. Default timeout 5 s.
 template <class S, class M>
 auto call(const server<S>& to, M message, std::chrono::milliseconds timeout = call_timeout) {
-  static_assert(S::messages::template contain<M>,
-                "this server does not list the message in its `messages`");
-  static_assert(call_message<M>,
-                "this message has no `reply`, so it is a cast: use cast(), or give it "
-                "`using reply = ...`");
+  static_assert(
+      S::messages::template contain<M>, "this server does not list the message in its `messages`");
+  static_assert(
+      call_message<M>,
+      "this message has no `reply`, so it is a cast: use cast(), or give it "
+      "`using reply = ...`");
   using R = typename detail::reply_of<M>::type;
   return pending<R>(detail::request{
-      to.process(), detail::make_message<M>(detail::message_kind::call, std::move(message)), timeout,
-      detail::type_name<M>()});
+      to.process(), detail::make_message<M>(detail::message_kind::call, std::move(message)),
+      timeout, detail::type_name<M>()});
 }
 
 /// Tells the server something. Never fails: a server that has gone does not hear it.
 template <class S, class M>
 void cast(const server<S>& to, M message) {
-  static_assert(S::messages::template contain<M>,
-                "this server does not list the message in its `messages`");
+  static_assert(
+      S::messages::template contain<M>, "this server does not list the message in its `messages`");
   static_assert(!call_message<M>, "this message has a `reply`: use call()");
-  detail::enqueue(to.process(),
-                  detail::make_message<M>(detail::message_kind::cast, std::move(message)));
+  detail::enqueue(
+      to.process(), detail::make_message<M>(detail::message_kind::cast, std::move(message)));
 }
 
 template <class R>
 void from<R>::reply(detail::value_or_unit<R> value) const {
-  detail::send_reply(caller_, ref_,
-                     detail::make_message<detail::value_or_unit<R>>(detail::message_kind::reply,
-                                                                    std::move(value)));
+  detail::send_reply(
+      caller_, ref_,
+      detail::make_message<detail::value_or_unit<R>>(
+          detail::message_kind::reply, std::move(value)));
 }
 
 // --- from a struct to a behavior -----------------------------------------------------------------
@@ -411,7 +411,9 @@ concept replies_now = requires(S& s, M& m) {
 };
 template <class S, class M>
 concept replies_later = requires(S& s, M& m, from<typename M::reply> f) {
-  { s.handle_call(std::move(m), f) } -> std::convertible_to<call_result<value_or_unit<typename M::reply>>>;
+  {
+    s.handle_call(std::move(m), f)
+    } -> std::convertible_to<call_result<value_or_unit<typename M::reply>>>;
 };
 template <class S, class M>
 concept handles_call = replies_now<S, M> || replies_later<S, M>;
@@ -420,7 +422,9 @@ concept handles_cast = requires(S& s, M& m) {
   { s.handle_cast(std::move(m)) } -> answers_cast;
 };
 template <class S, class M>
-concept takes_info = requires(S& s, M& m) { s.handle_info(std::move(m)); };
+concept takes_info = requires(S& s, M& m) {
+  s.handle_info(std::move(m));
+};
 template <class S, class M>
 concept handles_info = requires(S& s, M& m) {
   { s.handle_info(std::move(m)) } -> answers_cast;
@@ -430,20 +434,23 @@ concept handles_info = requires(S& s, M& m) {
 template <class S, class M>
 constexpr bool check_handler() {
   if constexpr (call_message<M>)
-    static_assert(handles_call<S, M>,
-                  "a call in `messages` needs  M::reply handle_call(M)  (or "
-                  "call_result<M::reply> handle_call(M, from<M::reply>))");
+    static_assert(
+        handles_call<S, M>,
+        "a call in `messages` needs  M::reply handle_call(M)  (or "
+        "call_result<M::reply> handle_call(M, from<M::reply>))");
   else
-    static_assert(handles_cast<S, M>,
-                  "a cast in `messages` needs  void handle_cast(M)  (or "
-                  "cast_result handle_cast(M))");
+    static_assert(
+        handles_cast<S, M>,
+        "a cast in `messages` needs  void handle_cast(M)  (or "
+        "cast_result handle_cast(M))");
   return true;
 }
 template <class S, class M>
 constexpr bool check_info() {
-  static_assert(handles_info<S, M>,
-                "a message in `infos` needs  void handle_info(M)  (or cast_result "
-                "handle_info(M)), as do down, exited and timeout");
+  static_assert(
+      handles_info<S, M>,
+      "a message in `infos` needs  void handle_info(M)  (or cast_result "
+      "handle_info(M)), as do down, exited and timeout");
   return true;
 }
 template <class S, class... Ms>
@@ -457,14 +464,17 @@ constexpr bool check_infos(messages<Ms...>) {
 template <class S>
 constexpr bool check_server() {
   constexpr bool lists_messages = requires { typename S::messages; };
-  static_assert(lists_messages,
-                "a server lists what it understands: `using messages = roost::messages<...>;`");
-  static_assert(std::move_constructible<S>,
-                "a server's state is moved into its process: make it movable, or keep what is not "
-                "in a unique_ptr");
+  static_assert(
+      lists_messages,
+      "a server lists what it understands: `using messages = roost::messages<...>;`");
+  static_assert(
+      std::move_constructible<S>,
+      "a server's state is moved into its process: make it movable, or keep what is not "
+      "in a unique_ptr");
   if constexpr (requires { &S::terminate; })
-    static_assert(requires(S& s, const exit_reason& reason) { s.terminate(reason); },
-                  "terminate is  void terminate(const roost::exit_reason&)");
+    static_assert(
+        requires(S & s, const exit_reason& reason) { s.terminate(reason); },
+        "terminate is  void terminate(const roost::exit_reason&)");
   if constexpr (lists_messages) check_handlers<S>(typename S::messages{});
   if constexpr (requires { typename S::infos; }) check_infos<S>(typename S::infos{});
   return true;
@@ -497,14 +507,16 @@ class server_core : public behavior {
 
   std::string state_text() const override {
     if (!state_) return {};
-    if constexpr (requires(const S& s) { { s.format_status() } -> std::convertible_to<std::string>; })
+    if constexpr (requires(const S& s) {
+                    { s.format_status() } -> std::convertible_to<std::string>;
+                  })
       return state_->format_status();
     else
       return to_text(*state_);
   }
 
   void hibernate() override {
-    if constexpr (requires(S& s) { s.hibernate(); })
+    if constexpr (requires(S & s) { s.hibernate(); })
       if (state_) state_->hibernate();
   }
 
@@ -513,7 +525,7 @@ class server_core : public behavior {
   }
 
   void terminate(const exit_reason& reason) override {
-    if constexpr (requires(S& s) { s.terminate(reason); })
+    if constexpr (requires(S & s) { s.terminate(reason); })
       if (state_) state_->terminate(reason);
   }
 
@@ -556,9 +568,9 @@ class server_core : public behavior {
     } else if constexpr (std::is_void_v<decltype(state_->handle_call(std::move(value)))>) {
       state_->handle_call(std::move(value));
       client.reply(V{});
-    } else if constexpr (std::same_as<std::remove_cvref_t<decltype(state_->handle_call(
-                                          std::move(value)))>,
-                                      R>) {
+    } else if constexpr (std::same_as<
+                             std::remove_cvref_t<decltype(state_->handle_call(std::move(value)))>,
+                             R>) {
       client.reply(state_->handle_call(std::move(value)));  // the common case, nothing in between
     } else {
       call_result<V> result = state_->handle_call(std::move(value));
@@ -588,8 +600,9 @@ class server_core : public behavior {
   }
   template <class M>
   bool one_continue(message& message) {
-    static_assert(requires(S& s, M& m) { s.handle_continue(std::move(m)); },
-                  "a type in `continues` needs  void handle_continue(M)");
+    static_assert(
+        requires(S & s, M & m) { s.handle_continue(std::move(m)); },
+        "a type in `continues` needs  void handle_continue(M)");
     auto* value = value_of<M>(message);
     if (value == nullptr) return false;
     run([&]() -> decltype(auto) { return state_->handle_continue(std::move(*value)); });
@@ -661,9 +674,10 @@ class server_behavior<S, std::tuple<Args...>> final : public server_core<S> {
       // A server that has an init is not started past it.
       constexpr bool has_init = requires { &S::init; };
       constexpr bool initialises = !has_init && requires { S{std::forward<As>(args)...}; };
-      static_assert(initialises,
-                    "the server cannot be made from these arguments: give it "
-                    "`static roost::init_result<S> init(...)` or members to initialise");
+      static_assert(
+          initialises,
+          "the server cannot be made from these arguments: give it "
+          "`static roost::init_result<S> init(...)` or members to initialise");
       if constexpr (initialises) state.emplace(S{std::forward<As>(args)...});
       return {};
     }
@@ -680,11 +694,12 @@ class server_behavior<S, std::tuple<Args...>> final : public server_core<S> {
 
 }  // namespace detail
 
-/// From a callback, init included: `handle_continue(message)` runs right after it, before anything that
-/// waits. The server lists such types: `using continues = roost::messages<load>;`.
+/// From a callback, init included: `handle_continue(message)` runs right after it, before anything
+/// that waits. The server lists such types: `using continues = roost::messages<load>;`.
 template <class M>
 void continue_with(M message) {
-  detail::continue_soon(detail::make_message<M>(detail::message_kind::continued, std::move(message)));
+  detail::continue_soon(
+      detail::make_message<M>(detail::message_kind::continued, std::move(message)));
 }
 
 // --- starting a server ---------------------------------------------------------------------------
@@ -715,31 +730,30 @@ namespace detail {
 
 /// What runs an S. Other kinds of servers (gen_statem, agent) say so by a specialization.
 template <class S, class... Args>
-struct behavior_of {
-  using type = server_behavior<S, std::tuple<Args...>>;
-};
+struct behavior_of { using type = server_behavior<S, std::tuple<Args...>>; };
 
 template <class S, class... Args>
 std::unique_ptr<behavior> make_server(Args... args) {
   return std::make_unique<typename behavior_of<S, Args...>::type>(std::move(args)...);
 }
 
-pid start_server(std::unique_ptr<behavior> behavior, start_options options, attachment attach,
-                 std::string_view server);
-spawned start_monitored(std::unique_ptr<behavior> behavior, start_options options,
-                        std::string_view server);
+pid start_server(
+    std::unique_ptr<behavior> behavior, start_options options, attachment attach,
+    std::string_view server);
+spawned start_monitored(
+    std::unique_ptr<behavior> behavior, start_options options, std::string_view server);
 start_request request_of(start_options options, attachment attach);
 
 }  // namespace detail
 
 /// Starts a server and links it to the calling process, if there is one. Init has run when this
-/// returns. Throws start_error when init stops or throws, or when the name is taken; answers an empty
-/// handle when init says ignore().
+/// returns. Throws start_error when init stops or throws, or when the name is taken; answers an
+/// empty handle when init says ignore().
 template <class S, class... Args>
 server<S> start_link(start_options options, Args... args) {
-  return server<S>(detail::start_server(detail::make_server<S>(std::move(args)...),
-                                        std::move(options), detail::attachment::link,
-                                        detail::type_name<S>()));
+  return server<S>(detail::start_server(
+      detail::make_server<S>(std::move(args)...), std::move(options), detail::attachment::link,
+      detail::type_name<S>()));
 }
 template <class S, class... Args>
 server<S> start_link(Args... args) {
@@ -749,9 +763,9 @@ server<S> start_link(Args... args) {
 /// As start_link, without the link.
 template <class S, class... Args>
 server<S> start(start_options options, Args... args) {
-  return server<S>(detail::start_server(detail::make_server<S>(std::move(args)...),
-                                        std::move(options), detail::attachment::none,
-                                        detail::type_name<S>()));
+  return server<S>(detail::start_server(
+      detail::make_server<S>(std::move(args)...), std::move(options), detail::attachment::none,
+      detail::type_name<S>()));
 }
 template <class S, class... Args>
 server<S> start(Args... args) {
@@ -765,12 +779,12 @@ struct monitored_server {
   reference ref;
 };
 
-/// As start, and monitors the server: its end comes as a `down` with this reference. A server that does
-/// not start sends none.
+/// As start, and monitors the server: its end comes as a `down` with this reference. A server that
+/// does not start sends none.
 template <class S, class... Args>
 monitored_server<S> start_monitor(start_options options, Args... args) {
-  auto [process, ref] = detail::start_monitored(detail::make_server<S>(std::move(args)...),
-                                                std::move(options), detail::type_name<S>());
+  auto [process, ref] = detail::start_monitored(
+      detail::make_server<S>(std::move(args)...), std::move(options), detail::type_name<S>());
   return {server<S>(process), ref};
 }
 template <class S, class... Args>
@@ -780,14 +794,16 @@ monitored_server<S> start_monitor(Args... args) {
 
 // --- stopping a server ---------------------------------------------------------------------------
 
-/// Ends a server with `reason`, after what waits in its mailbox and with terminate(), and answers when
-/// it has ended. Fails with `noproc` when it is not there, with its own reason when it ends with
-/// another one, and with `timeout`; there is none unless one is given.
-pending<void> stop(pid process, exit_reason reason = exit_reason::normal,
-                   std::chrono::milliseconds timeout = infinity);
+/// Ends a server with `reason`, after what waits in its mailbox and with terminate(), and answers
+/// when it has ended. Fails with `noproc` when it is not there, with its own reason when it ends
+/// with another one, and with `timeout`; there is none unless one is given.
+pending<void> stop(
+    pid process, exit_reason reason = exit_reason::normal,
+    std::chrono::milliseconds timeout = infinity);
 template <class S>
-pending<void> stop(const server<S>& server, exit_reason reason = exit_reason::normal,
-                   std::chrono::milliseconds timeout = infinity) {
+pending<void> stop(
+    const server<S>& server, exit_reason reason = exit_reason::normal,
+    std::chrono::milliseconds timeout = infinity) {
   return stop(server.process(), std::move(reason), timeout);
 }
 

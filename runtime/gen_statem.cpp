@@ -5,8 +5,8 @@
 namespace roost::detail {
 namespace {
 
-// Events that wait inside are handled in turns, so that a machine that feeds itself does not keep its
-// worker from others, and can be killed.
+// Events that wait inside are handled in turns, so that a machine that feeds itself does not keep
+// its worker from others, and can be killed.
 constexpr int events_per_turn = 64;
 
 bool is_ending() { return current_process()->ending != nullptr; }
@@ -30,8 +30,9 @@ void send_to_self(message_ptr message) { enqueue(self(), std::move(message)); }
 }  // namespace
 
 void throw_unknown_state(std::string_view machine, int state) {
-  throw std::logic_error("expected a state of " + std::string(machine) +
-                         " to be an enumerator from 0 to 63, got " + std::to_string(state));
+  throw std::logic_error(
+      "expected a state of " + std::string(machine) + " to be an enumerator from 0 to 63, got " +
+      std::to_string(state));
 }
 
 // --- what a handler wants ------------------------------------------------------------------------
@@ -110,9 +111,9 @@ void statem_engine::run(message& event, message_ptr own) {
   auto result = on_event(event, plan);
   if (result == outcome::handled) return transition(event, std::move(own), std::move(plan));
   if (result == outcome::unhandled)
-    throw std::logic_error("expected " + std::string(initial_call()) + " to handle " +
-                           std::string(event.type->name) + " in state " +
-                           std::string(state_name()) + ", got no handle_event for it");
+    throw std::logic_error(
+        "expected " + std::string(initial_call()) + " to handle " + std::string(event.type->name) +
+        " in state " + std::string(state_name()) + ", got no handle_event for it");
   if (event.kind == message_kind::call || event.kind == message_kind::cast)
     crash_unexpected(event, initial_call());
   unexpected(event, initial_call());
@@ -128,14 +129,15 @@ void statem_engine::transition(message& event, message_ptr own, statem_plan plan
   if (changes || plan.what == move::repeat) {
     if (!enter(before, plan)) return;
   } else {
-    for (auto& order : plan.replies)
-      send_reply(order.caller, order.ref, std::move(order.reply));
+    for (auto& order : plan.replies) send_reply(order.caller, order.ref, std::move(order.reply));
     if (plan.what == move::stop) return stop_self(std::move(plan.reason));
   }
   if (plan.postpone) {
     if (plan.consumed)
-      throw std::logic_error("expected a postponed event to be copyable, or to be taken by const "
-                             "reference, got " + std::string(event.type->name));
+      throw std::logic_error(
+          "expected a postponed event to be copyable, or to be taken by const "
+          "reference, got " +
+          std::string(event.type->name));
     postponed_.push_back(own ? std::move(own) : adopt(event));
   }
   if (changes) {
@@ -149,8 +151,8 @@ void statem_engine::transition(message& event, message_ptr own, statem_plan plan
   for (auto& order : plan.timeouts) set_timeout(std::move(order));
 }
 
-/// Sends the replies and enters the present state, whose wishes are added to the plan. Answers false
-/// when that was the end.
+/// Sends the replies and enters the present state, whose wishes are added to the plan. Answers
+/// false when that was the end.
 bool statem_engine::enter(int before, statem_plan& plan) {
   for (auto& order : plan.replies) send_reply(order.caller, order.ref, std::move(order.reply));
   statem_plan entering;
@@ -160,8 +162,7 @@ bool statem_engine::enter(int before, statem_plan& plan) {
     stop_self(std::move(entering.reason));
     return false;
   }
-  std::move(entering.timeouts.begin(), entering.timeouts.end(),
-            std::back_inserter(plan.timeouts));
+  std::move(entering.timeouts.begin(), entering.timeouts.end(), std::back_inserter(plan.timeouts));
   return true;
 }
 
@@ -188,7 +189,8 @@ void statem_engine::set_timeout(timeout_order order) {
   }
   cancel(order.kind, order.name);
   if (!order.is_absolute && order.delay.count() < 0) return;
-  active_timeout active{order.kind, std::move(order.name), make_ref(), std::move(order.content), {}};
+  active_timeout active{
+      order.kind, std::move(order.name), make_ref(), std::move(order.content), {}};
   if (!order.is_absolute && order.delay.count() == 0) {
     // Comes after what waits here, and before anything that is not here yet.
     queue_.push_back({nullptr, active.ref});
@@ -205,8 +207,9 @@ void statem_engine::set_timeout(timeout_order order) {
 
 /// The event of a time-out that has come; null when it was cancelled in between.
 message_ptr statem_engine::take_timeout(reference ref) {
-  auto found = std::find_if(timeouts_.begin(), timeouts_.end(),
-                            [&](const active_timeout& each) { return each.ref == ref; });
+  auto found = std::find_if(timeouts_.begin(), timeouts_.end(), [&](const active_timeout& each) {
+    return each.ref == ref;
+  });
   if (found == timeouts_.end()) return nullptr;
   auto event = std::move(found->content);
   timeouts_.erase(found);

@@ -1,8 +1,8 @@
 // runtime/gen_statem.hpp
 //
-// A state machine: a server whose handlers depend on the state that it is in. Write a plain struct, as
-// for gen_server; its members are the data, an enum of its own lists the states, and each overload of
-// handle_event says what an event means in a state.
+// A state machine: a server whose handlers depend on the state that it is in. Write a plain struct,
+// as for gen_server; its members are the data, an enum of its own lists the states, and each
+// overload of handle_event says what an event means in a state.
 //
 //   struct code_lock {
 //     enum class state { locked, open };               // it begins in the first
@@ -23,8 +23,9 @@
 //       return roost::next_state(state::open, roost::state_timeout(10s, relock{}));
 //     }
 //     result handle_event(roost::in<state::open>, button) { return roost::postpone(); }
-//     result handle_event(roost::in<state::open>, relock) { return roost::next_state(state::locked); }
-//     std::size_t handle_event(state, length) { return code.size(); }   // in every other state
+//     result handle_event(roost::in<state::open>, relock) { return
+//     roost::next_state(state::locked); } std::size_t handle_event(state, length) { return
+//     code.size(); }   // in every other state
 //
 //     void handle_enter(roost::in<state::locked>, state) { entered.clear(); }
 //   };
@@ -32,29 +33,29 @@
 //   auto lock = roost::start_link<code_lock>({.name = "lock"}, "42");   // → server<code_lock>
 //   roost::cast(lock, code_lock::button{4});
 //
-// An overload for `in<state::x>` is the state function of x; one for `state` is for all states that have
-// none. To write it as one function per event, take `state` everywhere and switch. Every state must
-// handle every message and info: what is missing does not compile.
+// An overload for `in<state::x>` is the state function of x; one for `state` is for all states that
+// have none. To write it as one function per event, take `state` everywhere and switch. Every state
+// must handle every message and info: what is missing does not compile.
 //
-//   result handle_event(where, M)              an event: a cast, an info, one of `internals`, down, exited
-//   result handle_event(where, M, from<R>)     a call: answer with from, now or later
-//   R      handle_event(where, M)              a call that is answered at once; the state stays
-//   void   handle_enter(where, state before)   when the state is entered; may return enter_result<S>
+//   result handle_event(where, M)              an event: a cast, an info, one of `internals`, down,
+//   exited result handle_event(where, M, from<R>)     a call: answer with from, now or later R
+//   handle_event(where, M)              a call that is answered at once; the state stays void
+//   handle_enter(where, state before)   when the state is entered; may return enter_result<S>
 //   static statem_init<S> init(args…)          {state, data, actions…}, ignore() or stop(reason)
 //   void   terminate(const exit_reason&[, state])
 //   std::string format_status() const          what shells and crash reports show of the data
 //
-// A handler returns nothing, next_state(s, actions…), keep_state(actions…), repeat_state(actions…), one
-// action (with keep_state), or stop(reason). The actions are at the end of this file.
+// A handler returns nothing, next_state(s, actions…), keep_state(actions…), repeat_state(actions…),
+// one action (with keep_state), or stop(reason). The actions are at the end of this file.
 //
-// Order. After a handler: replies are sent; the state changes and is entered; a postponed event waits for
-// the next change of state, when all that were postponed are tried again, oldest first; events of
-// next_event come before these; then time-outs are started. Nothing from the mailbox is looked at before
-// all of these are done.
+// Order. After a handler: replies are sent; the state changes and is entered; a postponed event
+// waits for the next change of state, when all that were postponed are tried again, oldest first;
+// events of next_event come before these; then time-outs are started. Nothing from the mailbox is
+// looked at before all of these are done.
 //
-// Events are given to handlers as const references or copies, since they may be postponed. Errors and
-// thread safety: as gen_server. Continuations of `.then` cannot return a new state: they send the
-// machine an event, `roost::send(roost::self(), arrived{…})`.
+// Events are given to handlers as const references or copies, since they may be postponed. Errors
+// and thread safety: as gen_server. Continuations of `.then` cannot return a new state: they send
+// the machine an event, `roost::send(roost::self(), arrived{…})`.
 //
 // Source: OTP gen_statem.
 #pragma once
@@ -80,10 +81,10 @@ enum class timeout_kind : std::uint8_t { state, event, generic };
 /// Sets, updates or cancels one time-out.
 struct timeout_order {
   timeout_kind kind;
-  std::string name;               // of a generic one
+  std::string name;                    // of a generic one
   std::chrono::milliseconds delay{0};  // negative: cancel
   bool is_absolute = false;
-  bool only_content = false;      // update what is running
+  bool only_content = false;  // update what is running
   message_ptr content;
 };
 
@@ -128,13 +129,9 @@ struct changing_state {
   std::tuple<As...> actions;
 };
 template <class... As>
-struct keeping_state {
-  std::tuple<As...> actions;
-};
+struct keeping_state { std::tuple<As...> actions; };
 template <class... As>
-struct repeating_state {
-  std::tuple<As...> actions;
-};
+struct repeating_state { std::tuple<As...> actions; };
 
 struct postponing : statem_action {};
 
@@ -149,16 +146,14 @@ struct inserting : statem_action {
 
 template <class R>
 struct answering : statem_action {
-  answering(from<R> client, value_or_unit<R> value)
-      : client(client), value(std::move(value)) {}
+  answering(from<R> client, value_or_unit<R> value) : client(client), value(std::move(value)) {}
   from<R> client;
   value_or_unit<R> value;
 };
 
 template <class M>
 struct timing : statem_action {
-  timing(timeout_order order, M content)
-      : order(std::move(order)), content(std::move(content)) {}
+  timing(timeout_order order, M content) : order(std::move(order)), content(std::move(content)) {}
   timeout_order order;
   M content;
 };
@@ -212,8 +207,8 @@ using state_indices = std::make_index_sequence<count_states<E>()>;
 /// Calls f(in<state>{}) for the state of this value. Answers false when there is no such state.
 template <class E, class F, std::size_t... Is>
 bool visit_state(int value, F&& f, std::index_sequence<Is...>) {
-  return ((value == static_cast<int>(all_states<E>[Is]) && (f(in<all_states<E>[Is]>{}), true)) ||
-          ...);
+  return (
+      (value == static_cast<int>(all_states<E>[Is]) && (f(in<all_states<E>[Is]> {}), true)) || ...);
 }
 template <class E, class F>
 bool visit_state(int value, F&& f) {
@@ -223,35 +218,33 @@ bool visit_state(int value, F&& f) {
 // --- the events of a machine ---------------------------------------------------------------------
 
 template <class S>
-struct no_list {
-  using type = messages<>;
-};
+struct no_list { using type = messages<>; };
 template <class S>
-struct messages_list {
-  using type = typename S::messages;
-};
+struct messages_list { using type = typename S::messages; };
 template <class S>
-struct infos_list {
-  using type = typename S::infos;
-};
+struct infos_list { using type = typename S::infos; };
 template <class S>
-struct internals_list {
-  using type = typename S::internals;
-};
+struct internals_list { using type = typename S::internals; };
 template <class S>
-using statem_messages =
-    typename std::conditional_t<requires { typename S::messages; }, messages_list<S>, no_list<S>>::type;
+using statem_messages = typename std::conditional_t < requires {
+  typename S::messages;
+}
+, messages_list<S>, no_list < S >> ::type;
 template <class S>
-using statem_infos =
-    typename std::conditional_t<requires { typename S::infos; }, infos_list<S>, no_list<S>>::type;
+using statem_infos = typename std::conditional_t < requires {
+  typename S::infos;
+}
+, infos_list<S>, no_list < S >> ::type;
 template <class S>
-using statem_internals = typename std::conditional_t<requires { typename S::internals; },
-                                                     internals_list<S>, no_list<S>>::type;
+using statem_internals = typename std::conditional_t < requires {
+  typename S::internals;
+}
+, internals_list<S>, no_list < S >> ::type;
 using statem_built_in = messages<timeout, down, exited>;
 
 template <class S, class M>
-inline constexpr bool is_own_event = statem_internals<S>::template contain<M> ||
-                                     std::same_as<M, roost::timeout>;
+inline constexpr bool is_own_event =
+    statem_internals<S>::template contain<M> || std::same_as<M, roost::timeout>;
 template <class S, class M>
 inline constexpr bool is_event = statem_messages<S>::template contain<M> ||
                                  statem_infos<S>::template contain<M> || is_own_event<S, M>;
@@ -275,21 +268,24 @@ void plan_action(statem_plan& plan, postponing) {
 }
 template <class S, class M>
 void plan_action(statem_plan& plan, inserting<M> action) {
-  static_assert(is_event<S, M>,
-                "next_event needs an event that the machine lists in `messages`, `infos` or "
-                "`internals`");
+  static_assert(
+      is_event<S, M>,
+      "next_event needs an event that the machine lists in `messages`, `infos` or "
+      "`internals`");
   plan.insert(make_event<S>(std::move(action.event), action.caller, action.ref));
 }
 template <class S, class R>
 void plan_action(statem_plan& plan, answering<R> action) {
-  plan.answer(action.client.caller(), action.client.ref(),
-              make_message<value_or_unit<R>>(message_kind::reply, std::move(action.value)));
+  plan.answer(
+      action.client.caller(), action.client.ref(),
+      make_message<value_or_unit<R>>(message_kind::reply, std::move(action.value)));
 }
 template <class S, class M>
 void plan_action(statem_plan& plan, timing<M> action) {
-  static_assert(is_event<S, M>,
-                "a time-out needs an event that the machine lists: `using internals = "
-                "roost::messages<...>;`");
+  static_assert(
+      is_event<S, M>,
+      "a time-out needs an event that the machine lists: `using internals = "
+      "roost::messages<...>;`");
   plan.set_timeout(std::move(action.order), make_event<S>(std::move(action.content)));
 }
 template <class S>
@@ -311,8 +307,8 @@ template <class S>
 class event_result {
  public:
   template <class State, class... As>
-    requires std::same_as<State, typename S::state>
-  event_result(detail::changing_state<State, As...> result) {
+  requires std::same_as<State, typename S::state> event_result(
+      detail::changing_state<State, As...> result) {
     plan.what = detail::statem_plan::move::next;
     plan.next = static_cast<int>(result.to);
     detail::plan_actions<S>(plan, std::move(result.actions));
@@ -353,9 +349,10 @@ class enter_result {
  public:
   template <class... As>
   enter_result(detail::keeping_state<As...> result) {
-    static_assert((detail::may_be_in_enter<As> && ...),
-                  "a state that is being entered may not postpone or insert events: there is none "
-                  "that it handles");
+    static_assert(
+        (detail::may_be_in_enter<As> && ...),
+        "a state that is being entered may not postpone or insert events: there is none "
+        "that it handles");
     detail::plan_actions<S>(plan, std::move(result.actions));
   }
   template <detail::is_action A>
@@ -388,7 +385,7 @@ class statem_init {
 /// Goes to a state. If it is another one, postponed events are tried again, the state time-out is
 /// cancelled, and the state is entered.
 template <class State, detail::is_action... As>
-  requires std::is_enum_v<State>
+requires std::is_enum_v<State>
 [[nodiscard("return it from the handler")]] detail::changing_state<State, As...> next_state(
     State to, As... actions) {
   return {to, {std::move(actions)...}};
@@ -421,8 +418,8 @@ template <detail::is_action... As>
 /// Inserts an event that is handled before everything that waits; several come in their order.
 template <class M>
 [[nodiscard("return it from the handler")]] detail::inserting<M> next_event(M event) {
-  static_assert(!call_message<M>,
-                "this event is a call: give its caller too, next_event(event, from)");
+  static_assert(
+      !call_message<M>, "this event is a call: give its caller too, next_event(event, from)");
   return detail::inserting<M>(std::move(event));
 }
 template <call_message M>
@@ -433,7 +430,8 @@ template <call_message M>
 
 /// Answers a call. `client.reply(value)` does so at once.
 template <class R, class V>
-[[nodiscard("return it from the handler; client.reply(value) answers at once")]] detail::answering<R>
+[[nodiscard(
+    "return it from the handler; client.reply(value) answers at once")]] detail::answering<R>
 reply(const from<R>& client, V value) {
   return {client, std::move(value)};
 }
@@ -459,20 +457,20 @@ class timeout_time {
   bool is_absolute_ = false;
 };
 
-// A time-out is an event of the machine's own that comes later: roost::timeout unless another is given.
-// There is one state time-out, one event time-out, and one generic time-out of each name; starting one
-// again replaces it.
+// A time-out is an event of the machine's own that comes later: roost::timeout unless another is
+// given. There is one state time-out, one event time-out, and one generic time-out of each name;
+// starting one again replaces it.
 
 /// Cancelled when the state changes.
 template <class M = timeout>
-[[nodiscard("return it from the handler")]] detail::timing<M> state_timeout(timeout_time time,
-                                                                            M event = {}) {
+[[nodiscard("return it from the handler")]] detail::timing<M> state_timeout(
+    timeout_time time, M event = {}) {
   return {time.order(detail::timeout_kind::state), std::move(event)};
 }
 /// Cancelled by any other event.
 template <class M = timeout>
-[[nodiscard("return it from the handler")]] detail::timing<M> event_timeout(timeout_time time,
-                                                                            M event = {}) {
+[[nodiscard("return it from the handler")]] detail::timing<M> event_timeout(
+    timeout_time time, M event = {}) {
   return {time.order(detail::timeout_kind::event), std::move(event)};
 }
 /// Runs until it is cancelled.
@@ -546,9 +544,7 @@ class statem_engine : public behavior {
     message_ptr event;
     reference timeout;  // instead: of one that has come
   };
-  struct timeout_fired {
-    reference ref;
-  };
+  struct timeout_fired { reference ref; };
   struct go_on {};
 
   void receive(message& message);
@@ -571,15 +567,15 @@ class statem_engine : public behavior {
 
 template <class S, class E, class M>
 concept handled_with_from = requires(S& s, E where, M& m, from<typename M::reply> client) {
-  { s.handle_event(where, std::as_const(m), client) };
+  {s.handle_event(where, std::as_const(m), client)};
 };
 template <class S, class E, class M>
 concept handled_by_reading = requires(S& s, E where, M& m) {
-  { s.handle_event(where, std::as_const(m)) };
+  {s.handle_event(where, std::as_const(m))};
 };
 template <class S, class E, class M>
 concept handled_by_moving = requires(S& s, E where, M& m) {
-  { s.handle_event(where, std::move(m)) };
+  {s.handle_event(where, std::move(m))};
 };
 
 template <class S, class A>
@@ -590,9 +586,9 @@ template <class S, class E, class M>
 constexpr bool handles_event() {
   if constexpr (call_message<M>) {
     if constexpr (handled_with_from<S, E, M>) {
-      return is_event_result<S, decltype(std::declval<S&>().handle_event(
-                                    E{}, std::declval<const M&>(),
-                                    std::declval<from<typename M::reply>>()))>;
+      return is_event_result<
+          S, decltype(std::declval<S&>().handle_event(
+                 E{}, std::declval<const M&>(), std::declval<from<typename M::reply>>()))>;
     } else if constexpr (handled_by_reading<S, E, M>) {
       using A = decltype(std::declval<S&>().handle_event(E{}, std::declval<const M&>()));
       using R = typename M::reply;
@@ -617,15 +613,17 @@ constexpr bool handles_event() {
 template <class S, class E, class M>
 constexpr bool check_event() {
   if constexpr (call_message<M>)
-    static_assert(handles_event<S, E, M>(),
-                  "in one of its states the machine does not handle a call in `messages`: it needs  "
-                  "M::reply handle_event(in<state>, M)  or  event_result<S> handle_event(in<state>, "
-                  "M, from<M::reply>),  with `state` instead of in<state> for all other states");
+    static_assert(
+        handles_event<S, E, M>(),
+        "in one of its states the machine does not handle a call in `messages`: it needs  "
+        "M::reply handle_event(in<state>, M)  or  event_result<S> handle_event(in<state>, "
+        "M, from<M::reply>),  with `state` instead of in<state> for all other states");
   else
-    static_assert(handles_event<S, E, M>(),
-                  "in one of its states the machine does not handle a message in `messages` or "
-                  "`infos`: it needs  event_result<S> handle_event(in<state>, M),  with `state` "
-                  "instead of in<state> for all other states");
+    static_assert(
+        handles_event<S, E, M>(),
+        "in one of its states the machine does not handle a message in `messages` or "
+        "`infos`: it needs  event_result<S> handle_event(in<state>, M),  with `state` "
+        "instead of in<state> for all other states");
   return true;
 }
 template <class S, class E, class... Ms>
@@ -635,9 +633,10 @@ constexpr bool check_events(messages<Ms...>) {
 template <class S, std::size_t... Is>
 constexpr bool check_states(std::index_sequence<Is...>) {
   constexpr auto& states = all_states<typename S::state>;
-  return ((check_events<S, in<states[Is]>>(statem_messages<S>{}) &&
-           check_events<S, in<states[Is]>>(statem_infos<S>{})) &&
-          ...);
+  return (
+      (check_events<S, in<states[Is]>>(statem_messages<S>{}) &&
+       check_events<S, in<states[Is]>>(statem_infos<S>{})) &&
+      ...);
 }
 
 template <class S, class M, std::size_t... Is>
@@ -646,9 +645,10 @@ constexpr bool handled_somewhere(std::index_sequence<Is...>) {
 }
 template <class S, class M>
 constexpr bool check_internal() {
-  static_assert(handled_somewhere<S, M>(state_indices<typename S::state>()),
-                "no state handles an event in `internals`: one needs  event_result<S> "
-                "handle_event(in<state>, M)");
+  static_assert(
+      handled_somewhere<S, M>(state_indices<typename S::state>()),
+      "no state handles an event in `internals`: one needs  event_result<S> "
+      "handle_event(in<state>, M)");
   return true;
 }
 template <class S, class... Ms>
@@ -659,15 +659,18 @@ constexpr bool check_internals(messages<Ms...>) {
 template <class S>
 constexpr bool check_statem() {
   constexpr bool lists_messages = requires { typename S::messages; };
-  static_assert(lists_messages,
-                "a machine lists what it understands: `using messages = roost::messages<...>;`");
+  static_assert(
+      lists_messages,
+      "a machine lists what it understands: `using messages = roost::messages<...>;`");
   constexpr bool has_first_state = !state_names<typename S::state>[0].empty();
-  static_assert(has_first_state,
-                "a machine's states are an enum of its own that counts from 0: `enum class state { "
-                "first, ... };`");
-  static_assert(std::move_constructible<S>,
-                "a machine's data is moved into its process: make it movable, or keep what is not "
-                "in a unique_ptr");
+  static_assert(
+      has_first_state,
+      "a machine's states are an enum of its own that counts from 0: `enum class state { "
+      "first, ... };`");
+  static_assert(
+      std::move_constructible<S>,
+      "a machine's data is moved into its process: make it movable, or keep what is not "
+      "in a unique_ptr");
   if constexpr (lists_messages && has_first_state) {
     check_states<S>(state_indices<typename S::state>());
     check_internals<S>(statem_internals<S>{});
@@ -693,22 +696,24 @@ class statem_core : public statem_engine {
   std::string state_text() const override {
     if (!data_) return {};
     auto text = std::string(state_name()) + " ";
-    if constexpr (requires(const S& s) { { s.format_status() } -> std::convertible_to<std::string>; })
+    if constexpr (requires(const S& s) {
+                    { s.format_status() } -> std::convertible_to<std::string>;
+                  })
       return text + std::string(data_->format_status());
     else
       return text + to_text(*data_);
   }
 
   void hibernate() override {
-    if constexpr (requires(S& s) { s.hibernate(); })
+    if constexpr (requires(S & s) { s.hibernate(); })
       if (data_) data_->hibernate();
   }
 
   void terminate(const exit_reason& reason) override {
     if (!data_) return;
-    if constexpr (requires(S& s, state_type state) { s.terminate(reason, state); })
+    if constexpr (requires(S & s, state_type state) { s.terminate(reason, state); })
       data_->terminate(reason, static_cast<state_type>(current()));
-    else if constexpr (requires(S& s) { s.terminate(reason); })
+    else if constexpr (requires(S & s) { s.terminate(reason); })
       data_->terminate(reason);
   }
 
@@ -724,11 +729,12 @@ class statem_core : public statem_engine {
   void on_enter(int before, statem_plan& plan) override {
     auto from = static_cast<state_type>(before);
     auto in_state = [&](auto where) {
-      if constexpr (requires(S& s) { s.handle_enter(where, from); }) {
+      if constexpr (requires(S & s) { s.handle_enter(where, from); }) {
         using A = decltype(data_->handle_enter(where, from));
-        static_assert(std::is_void_v<A> || std::convertible_to<A, enter_result<S>>,
-                      "handle_enter is  void handle_enter(in<state>, state before)  (or "
-                      "enter_result<S>): a state that is being entered cannot go to another");
+        static_assert(
+            std::is_void_v<A> || std::convertible_to<A, enter_result<S>>,
+            "handle_enter is  void handle_enter(in<state>, state before)  (or "
+            "enter_result<S>): a state that is being entered cannot go to another");
         if constexpr (std::is_void_v<A>)
           data_->handle_enter(where, from);
         else if constexpr (std::convertible_to<A, enter_result<S>>)
@@ -839,7 +845,8 @@ class statem_behavior<S, std::tuple<Args...>> final : public statem_core<S> {
   explicit statem_behavior(Args... args) : args_(std::in_place, std::move(args)...) {}
 
   init_outcome init() override {
-    auto outcome = std::apply([this](auto&... args) { return this->start(std::move(args)...); }, *args_);
+    auto outcome =
+        std::apply([this](auto&... args) { return this->start(std::move(args)...); }, *args_);
     args_.reset();
     return outcome;
   }
@@ -855,9 +862,10 @@ class statem_behavior<S, std::tuple<Args...>> final : public statem_core<S> {
     } else {
       constexpr bool has_init = requires { &S::init; };
       constexpr bool initialises = !has_init && requires { S{std::forward<As>(args)...}; };
-      static_assert(initialises,
-                    "the machine cannot be made from these arguments: give it `static "
-                    "roost::statem_init<S> init(...)` or members to initialise");
+      static_assert(
+          initialises,
+          "the machine cannot be made from these arguments: give it `static "
+          "roost::statem_init<S> init(...)` or members to initialise");
       if constexpr (initialises) {
         this->data_.emplace(S{std::forward<As>(args)...});
         this->begin(0, {});
@@ -869,22 +877,23 @@ class statem_behavior<S, std::tuple<Args...>> final : public statem_core<S> {
   std::optional<std::tuple<Args...>> args_;
 };
 
-// A struct with handle_event and an enum `state` is a machine: a second base with the same member makes
-// its name ambiguous, however many overloads there are.
-struct has_one_too {
-  void handle_event();
-};
+// A struct with handle_event and an enum `state` is a machine: a second base with the same member
+// makes its name ambiguous, however many overloads there are.
+struct has_one_too { void handle_event(); };
 template <class S>
 struct event_probe : S, has_one_too {};
 template <class S>
-concept has_handle_event = std::is_final_v<S> || !requires { &event_probe<S>::handle_event; };
+concept has_handle_event = std::is_final_v<S> || !requires {
+  &event_probe<S>::handle_event;
+};
 
 template <class S>
-concept is_statem = std::is_class_v<S> && requires { typename S::state; } &&
-                    std::is_enum_v<typename S::state> && has_handle_event<S>;
+concept is_statem = std::is_class_v<S> && requires {
+  typename S::state;
+} && std::is_enum_v<typename S::state> && has_handle_event<S>;
 
 template <class S, class... Args>
-  requires is_statem<S>
+requires is_statem<S>
 struct behavior_of<S, Args...> {
   using type = statem_behavior<S, std::tuple<Args...>>;
 };

@@ -1,4 +1,5 @@
-// private: the links of a process. Most processes have one, to their supervisor: it costs no allocation.
+// private: the links of a process. Most processes have one, to their supervisor: it costs no
+// allocation.
 #pragma once
 #include "runtime/compact_map.hpp"
 #include "runtime/pid.hpp"

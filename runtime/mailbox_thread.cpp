@@ -39,16 +39,18 @@ void mailbox_thread::take_mail() {
     pid to{message->to, 0};
     if (to != id)
       answer_for_the_dead(to, std::move(message), exit_reason::noproc);
-    else if (message->kind == message_kind::monitor || message->kind == message_kind::link ||
-             message->kind == message_kind::unlink)
+    else if (
+        message->kind == message_kind::monitor || message->kind == message_kind::link ||
+        message->kind == message_kind::unlink)
       answer_for_the_dead(id, std::move(message), exit_reason::noproc);
     else if (!message->is_signal())
       kept.push_back(std::move(message));
   }
 }
 
-message_ptr mailbox_thread::wait(const std::function<bool(message&)>& fits,
-                                 std::optional<std::chrono::steady_clock::time_point> deadline) {
+message_ptr mailbox_thread::wait(
+    const std::function<bool(message&)>& fits,
+    std::optional<std::chrono::steady_clock::time_point> deadline) {
   std::size_t looked_at = 0;
   for (;;) {
     take_mail();

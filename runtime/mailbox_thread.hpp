@@ -1,4 +1,5 @@
-// private: the mailbox of a thread outside the scheduler, made on its first use of self() or a call.
+// private: the mailbox of a thread outside the scheduler, made on its first use of self() or a
+// call.
 //
 // It has a slot in the process table like any process, so that answers and DOWNs reach it the same
 // way; instead of being run, its owner waits on a condition variable.
@@ -18,8 +19,9 @@ struct mailbox_thread {
   static mailbox_thread& current();
 
   /// Waits for the first message that fits, in arrival order; others stay. Null at the deadline.
-  message_ptr wait(const std::function<bool(message&)>& fits,
-                   std::optional<std::chrono::steady_clock::time_point> deadline);
+  message_ptr wait(
+      const std::function<bool(message&)>& fits,
+      std::optional<std::chrono::steady_clock::time_point> deadline);
 
   void notify() noexcept;  // any thread
 

@@ -35,12 +35,12 @@ enum class message_kind : std::uint8_t {
   first_signal,
   link = first_signal,
   unlink,
-  unlinked,      // the other end knows of our unlink
+  unlinked,  // the other end knows of our unlink
   monitor,
   demonitor,
   exit,
-  call_done,     // the caller of `ref` no longer waits
-  inspect,       // asks or changes the process at once, whatever waits in its queue
+  call_done,  // the caller of `ref` no longer waits
+  inspect,    // asks or changes the process at once, whatever waits in its queue
 };
 
 class message;

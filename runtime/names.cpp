@@ -1,6 +1,6 @@
 #include "runtime/names.hpp"
-#include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <array>
 #include <mutex>
 #include <shared_mutex>
 #include <string>

@@ -1,8 +1,8 @@
 // runtime/pid.hpp
 //
-// The address of a process. A pid is a small value that can be copied, compared, hashed and sent; it
-// stays valid text after its process has gone and is never given to another process. Messages to a
-// pid whose process has ended are dropped, as in Erlang.
+// The address of a process. A pid is a small value that can be copied, compared, hashed and sent;
+// it stays valid text after its process has gone and is never given to another process. Messages to
+// a pid whose process has ended are dropped, as in Erlang.
 //
 //   roost::pid me = roost::self();
 //   to_string(me)                    // "<0.42.3>": node 0 is this node, slot 42, third use
@@ -48,8 +48,8 @@ template <>
 struct std::hash<roost::pid> {
   std::size_t operator()(roost::pid pid) const noexcept {
     // Slots are dense small numbers: a multiplication spreads them over the whole word.
-    return static_cast<std::size_t>((pid.id ^ (std::uint64_t{pid.node} << 40)) *
-                                    0x9E3779B97F4A7C15ULL);
+    return static_cast<std::size_t>(
+        (pid.id ^ (std::uint64_t{pid.node} << 40)) * 0x9E3779B97F4A7C15ULL);
   }
 };
 

@@ -348,8 +348,7 @@ void port_process::handle(message& message) {
     queue_.push_back(std::move(request->bytes));
     if (!writing_) write_queued();
   } else if (value_of<read_on>(message) != nullptr) {
-    if (program_.output && !reading_)
-      listen(reading_, program_.output, EPOLLIN, readable);
+    if (program_.output && !reading_) listen(reading_, program_.output, EPOLLIN, readable);
   } else if (value_of<close_port>(message) != nullptr) {
     close();
   } else if (auto* heir = value_of<connect_port>(message)) {
@@ -451,8 +450,7 @@ void port_process::write_queued() {
     auto count = ::write(
         program_.input.get(), oldest.data() + first_written_, oldest.size() - first_written_);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN)
-      return listen(writing_, program_.input, EPOLLOUT, writable);
+    if (count < 0 && errno == EAGAIN) return listen(writing_, program_.input, EPOLLOUT, writable);
     if (count < 0) return end(errno == EPIPE ? "epipe" : std::strerror(errno));
     first_written_ += static_cast<std::size_t>(count);
     if (first_written_ == oldest.size()) {
@@ -479,8 +477,7 @@ void port_process::close() {
   if (closing_) return;
   closing_ = true;
   if (queue_.empty()) return end(exit_reason::normal);
-  if (program_.output && !reading_)
-    listen(reading_, program_.output, EPOLLIN, readable);
+  if (program_.output && !reading_) listen(reading_, program_.output, EPOLLIN, readable);
   exit_after(flush_time, core_->self(), exit_reason::shutdown);
 }
 

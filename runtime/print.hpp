@@ -6,10 +6,11 @@
 //   roost::to_text(counter{5})                          // counter{value: 5}
 //   roost::to_text(std::vector{1, 2})                   // [1, 2]
 //
-// Numbers, texts, enumerations, pids, durations, optionals, pairs, variants, smart pointers and ranges
-// print as one expects; a type with a `to_string(const T&)` of its own prints as that says; anything
-// else prints as `#name`. At most 50 elements and 6 levels are printed. g++ knows the names of fields;
-// other compilers print them by position. An aggregate with a C array in it needs a to_string.
+// Numbers, texts, enumerations, pids, durations, optionals, pairs, variants, smart pointers and
+// ranges print as one expects; a type with a `to_string(const T&)` of its own prints as that says;
+// anything else prints as `#name`. At most 50 elements and 6 levels are printed. g++ knows the
+// names of fields; other compilers print them by position. An aggregate with a C array in it needs
+// a to_string.
 //
 // Thread safety: pure functions.
 #pragma once
@@ -48,7 +49,8 @@ constexpr std::string_view find_type_name() {
   auto to = text.find_first_of(";]", from);
   return text.substr(from, to - from);
 }
-/// Found at compile time: calls and starts ask for names, and searching for one costs as much as a send.
+/// Found at compile time: calls and starts ask for names, and searching for one costs as much as a
+/// send.
 template <class T>
 inline constexpr std::string_view found_type_name = find_type_name<T>();
 
@@ -90,19 +92,18 @@ concept duration_like = requires(const T& value) {
 template <class T>
 struct any_base {
   template <class Base>
-    requires(std::is_base_of_v<Base, T> && !std::same_as<Base, T>)
-  operator Base() const;
+  requires(std::is_base_of_v<Base, T> && !std::same_as<Base, T>) operator Base() const;
 };
 template <class T>
 concept plain_aggregate = std::is_aggregate_v<T> && !std::is_union_v<T> && !std::is_array_v<T> &&
-                          std::is_class_v<T> && !requires { T{any_base<T>{}}; };
+                          std::is_class_v<T> && !requires {
+  T{any_base<T>{}};
+};
 
 #if defined(__GNUC__) && !defined(__clang__)
 // A pointer to a member of an object that does not exist names the member in the compiler's text.
 template <class T>
-struct nowhere {
-  const T value;
-};
+struct nowhere { const T value; };
 template <class T>
 extern const nowhere<T> nowhere_of;
 template <class T, std::size_t I>
@@ -152,7 +153,8 @@ void print_aggregate(std::string& out, const T& value, int depth) {
       print(out, field, depth);
     };
     (one(I, name_of_field<T, I>, boost::pfr::get<I>(value)), ...);
-  }(std::make_index_sequence<boost::pfr::tuple_size_v<T>>{});
+  }
+  (std::make_index_sequence<boost::pfr::tuple_size_v<T>>{});
   out += '}';
 }
 
@@ -178,11 +180,16 @@ void print(std::string& out, const T& value, int depth) {
     out += to_string(value);
   } else if constexpr (duration_like<T>) {
     print_milliseconds(out, value);
-  } else if constexpr (requires { value.has_value(); *value; }) {
+  } else if constexpr (requires {
+                         value.has_value();
+                         *value;
+                       }) {
     value.has_value() ? print(out, *value, depth) : void(out += "nullopt");
   } else if constexpr (requires { std::variant_size<T>::value; }) {
-    if (value.valueless_by_exception()) out += "valueless";
-    else std::visit([&](auto& held) { print(out, held, depth); }, value);
+    if (value.valueless_by_exception())
+      out += "valueless";
+    else
+      std::visit([&](auto& held) { print(out, held, depth); }, value);
   } else if constexpr (printable_range<T>) {
     print_range(out, value, depth + 1);
   } else if constexpr (pointer_like<T>) {

@@ -70,11 +70,13 @@ void set_name(pid process, std::string name) {
 void register_name(std::string_view name, pid process) {
   if (name.empty()) throw std::invalid_argument("expected a name to register, got an empty one");
   if (!is_alive(process))
-    throw std::invalid_argument("expected " + to_string(process) + " to be alive, got " +
-                                std::string(name) + " for a process that has ended");
+    throw std::invalid_argument(
+        "expected " + to_string(process) + " to be alive, got " + std::string(name) +
+        " for a process that has ended");
   if (auto owner = detail::names::add(name, process))
-    throw std::invalid_argument("expected the name " + std::string(name) + " to be free, got " +
-                                to_string(owner) + " as its owner");
+    throw std::invalid_argument(
+        "expected the name " + std::string(name) + " to be free, got " + to_string(owner) +
+        " as its owner");
   set_name(process, std::string(name));
   // The process may have ended before it heard of its name; then nobody else removes it.
   if (!is_alive(process)) detail::names::remove(name, process);
@@ -96,8 +98,9 @@ namespace {
 detail::process& this_process(const char* what) {
   auto* process = current_process();
   if (process == nullptr)
-    throw std::logic_error(std::string("expected ") + what +
-                           " to be called in a process, got a thread outside the scheduler");
+    throw std::logic_error(
+        std::string("expected ") + what +
+        " to be called in a process, got a thread outside the scheduler");
   return *process;
 }
 
@@ -157,7 +160,8 @@ void exit(exit_reason reason) { throw process_exit(std::move(reason)); }
 
 bool trap_exit(bool on) { return std::exchange(this_process("trap_exit").trap_exit, on); }
 
-// --- aliases ---------------------------------------------------------------------------------------
+// --- aliases
+// ---------------------------------------------------------------------------------------
 
 process_alias alias(alias_options options) {
   auto& me = this_process("alias");
@@ -196,8 +200,7 @@ timer::~timer() {
 }
 
 std::optional<std::chrono::milliseconds> timer::cancel() noexcept {
-  if (node_ == nullptr || !node_->finish(detail::timer_node::state::cancelled))
-    return std::nullopt;
+  if (node_ == nullptr || !node_->finish(detail::timer_node::state::cancelled)) return std::nullopt;
   auto now = detail::exact_now();
   auto left = node_->deadline > now ? node_->deadline - now : 0;
   node_->message.reset();
@@ -285,7 +288,8 @@ void answer_for_the_dead(pid gone, message_ptr message, const exit_reason& reaso
       notice->ref = message->ref;
       return enqueue(message->from, std::move(notice));
     }
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -301,8 +305,8 @@ pid name_or_throw(std::string_view name) {
 }
 
 void throw_nobody(std::string_view name) {
-  throw std::invalid_argument("expected " + std::string(name) +
-                              " to be a registered name, got nobody (badarg)");
+  throw std::invalid_argument(
+      "expected " + std::string(name) + " to be a registered name, got nobody (badarg)");
 }
 
 void stop_self(exit_reason reason) {

@@ -1,8 +1,8 @@
 // runtime/process.hpp
 //
 // Processes and what they do to each other: send, link, monitor, exit, names and timers, with the
-// guarantees of Erlang's. A process handles one message at a time, owns its state, and ends alone: a
-// throwing handler ends its process with a crash report and tells its links and monitors.
+// guarantees of Erlang's. A process handles one message at a time, owns its state, and ends alone:
+// a throwing handler ends its process with a crash report and tells its links and monitors.
 //
 //   auto worker = roost::spawn_link([] { do_work(); });
 //   auto ref = roost::monitor(worker);            // handle_info(const roost::down&) later
@@ -13,9 +13,9 @@
 // DOWN comes after the last message of its process. `kill` cannot be trapped and never waits behind
 // queued messages. A message to a process that has gone is dropped.
 //
-// Thread safety: every function may be called from any process and from any thread. A thread outside
-// the scheduler is given a mailbox of its own on first use, so that self() and calls work there too;
-// such a thread cannot be linked and ignores exit signals.
+// Thread safety: every function may be called from any process and from any thread. A thread
+// outside the scheduler is given a mailbox of its own on first use, so that self() and calls work
+// there too; such a thread cannot be linked and ignores exit signals.
 //
 // Source: Erlang reference manual, Processes; erlang(3).
 #pragma once
@@ -157,7 +157,8 @@ void send(pid to, M message) {
 template <class M>
 void send(std::string_view name, M message);
 
-// --- aliases ---------------------------------------------------------------------------------------
+// --- aliases
+// ---------------------------------------------------------------------------------------
 
 /// A temporary address of the calling process: what is sent to it after unalias is dropped, even if
 /// the process lives on. Source: erlang:alias/1.
@@ -219,7 +220,8 @@ timer send_after(std::chrono::milliseconds delay, pid to, M message) {
 /// … at a point in time.
 template <class M>
 timer send_at(std::chrono::steady_clock::time_point when, pid to, M message) {
-  auto delay = std::chrono::ceil<std::chrono::milliseconds>(when - std::chrono::steady_clock::now());
+  auto delay =
+      std::chrono::ceil<std::chrono::milliseconds>(when - std::chrono::steady_clock::now());
   return send_after(delay, to, std::move(message));
 }
 
@@ -263,7 +265,8 @@ class behavior {
   virtual init_outcome init() = 0;
   virtual void handle(message& message) = 0;
   virtual void terminate(const exit_reason&) {}
-  /// Told to end, by roost::stop or sys::terminate: after this handler, unless it has to wait for others.
+  /// Told to end, by roost::stop or sys::terminate: after this handler, unless it has to wait for
+  /// others.
   virtual void stop(const exit_reason& reason);
   virtual std::string_view initial_call() const noexcept = 0;
   /// Where the state is, as std::optional<S>*, if it is of the type with this name.
@@ -310,11 +313,13 @@ std::unique_ptr<behavior> run_once(F function) {
 
 template <class F>
 pid spawn(F function) {
-  return detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::none).process;
+  return detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::none)
+      .process;
 }
 template <class F>
 pid spawn_link(F function) {
-  return detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::link).process;
+  return detail::spawn_behavior(detail::run_once(std::move(function)), detail::attachment::link)
+      .process;
 }
 template <class F>
 monitored spawn_monitor(F function) {

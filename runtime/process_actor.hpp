@@ -1,10 +1,10 @@
-// private: a process as CAF sees it: an actor that can be sent to, monitored and linked. Nothing on the
-// path of a roost message touches this part.
+// private: a process as CAF sees it: an actor that can be sent to, monitored and linked. Nothing on
+// the path of a roost message touches this part.
 //
-// How the two worlds are tied. What an actor wants to hear of a process hangs on the process's list of
-// attachables, as CAF has it, and fires in cleanup(). What a process wants to hear of an actor hangs on
-// the actor's list as a `watch`, which turns the actor's end into our signals; the process remembers in
-// its foreign_ties where its watches hang, so that none stays behind. A link is both.
+// How the two worlds are tied. What an actor wants to hear of a process hangs on the process's list
+// of attachables, as CAF has it, and fires in cleanup(). What a process wants to hear of an actor
+// hangs on the actor's list as a `watch`, which turns the actor's end into our signals; the process
+// remembers in its foreign_ties where its watches hang, so that none stays behind. A link is both.
 #pragma once
 #include "runtime/process_core.hpp"
 #include <caf/monitorable_actor.hpp>

@@ -14,8 +14,8 @@ thread_local process* running = nullptr;
 
 std::string demangled(const char* name) {
   int status = 0;
-  std::unique_ptr<char, void (*)(void*)> text{abi::__cxa_demangle(name, nullptr, nullptr, &status),
-                                              std::free};
+  std::unique_ptr<char, void (*)(void*)> text{
+      abi::__cxa_demangle(name, nullptr, nullptr, &status), std::free};
   return status == 0 ? std::string(text.get()) : std::string(name);
 }
 
@@ -27,8 +27,9 @@ std::string where(const process& process) {
 
 void publish_queued(process& process, int change) noexcept {
   auto& queued = process.home->queued;
-  queued.store(queued.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(change),
-               std::memory_order_relaxed);
+  queued.store(
+      queued.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(change),
+      std::memory_order_relaxed);
 }
 
 message* take_oldest(process& process) noexcept {
@@ -64,8 +65,8 @@ message* take_wanted(process& process) {
   return nullptr;
 }
 
-/// A supervisor that starts its children hears of their ends; whoever is suspended hears only of its
-/// parent's.
+/// A supervisor that starts its children hears of their ends; whoever is suspended hears only of
+/// its parent's.
 bool is_urgent_exit(const process& process, message& message) noexcept {
   auto* exit = value_of<exited>(message);
   if (exit == nullptr) return false;
@@ -101,7 +102,8 @@ void on_exit_signal(process& process, message_ptr message) {
   if (!signal.linked && signal.reason == exit_reason::kill)
     return end_by_signal(process, exit_reason::killed);
   if (process.trap_exit)
-    return append(process, make_message<exited>(message_kind::exited, from, signal.reason).release());
+    return append(
+        process, make_message<exited>(message_kind::exited, from, signal.reason).release());
   bool to_itself = from == process.self();
   if (signal.reason == exit_reason::normal && !to_itself) return;
   end_by_signal(process, signal.reason);
@@ -119,8 +121,8 @@ void answer_question(process& process, const message& question, message_ptr repl
   enqueue(question.from, std::move(reply));
 }
 
-/// A link that crosses our unlink on its way: the other takes it back when it hears of that, so a link
-/// has both its ends or none. Source: the link protocol of OTP 23.
+/// A link that crosses our unlink on its way: the other takes it back when it hears of that, so a
+/// link has both its ends or none. Source: the link protocol of OTP 23.
 void on_link(process& process, pid other) {
   bool crossed = process.extra && process.extra->unlinking.contains(other);
   if (!crossed) process.links.insert(other);
@@ -134,18 +136,21 @@ void on_unlinked(process& process, const message& message) {
 
 void on_signal(process& process, message_ptr message) {
   // Signals act in the order of sending: whoever comes after the one that ends us finds nobody.
-  bool too_late = process.ending && (message->kind == message_kind::link ||
-                                     message->kind == message_kind::monitor ||
-                                     message->kind == message_kind::exit);
-  if (too_late)
-    return answer_for_the_dead(process.self(), std::move(message), exit_reason::noproc);
+  bool too_late = process.ending &&
+                  (message->kind == message_kind::link || message->kind == message_kind::monitor ||
+                   message->kind == message_kind::exit);
+  if (too_late) return answer_for_the_dead(process.self(), std::move(message), exit_reason::noproc);
   switch (message->kind) {
-    case message_kind::link: on_link(process, message->from); break;
+    case message_kind::link:
+      on_link(process, message->from);
+      break;
     case message_kind::unlink:
       process.links.erase(message->from);
       signal(message->from, message_kind::unlinked, message->ref);
       break;
-    case message_kind::unlinked: on_unlinked(process, *message); break;
+    case message_kind::unlinked:
+      on_unlinked(process, *message);
+      break;
     case message_kind::monitor:
       process.more().monitored_by.insert(message->ref, message->from);
       break;
@@ -155,13 +160,16 @@ void on_signal(process& process, message_ptr message) {
     case message_kind::call_done:
       if (process.extra) process.extra->open_calls.erase(message->ref);
       break;
-    case message_kind::exit: on_exit_signal(process, std::move(message)); break;
+    case message_kind::exit:
+      on_exit_signal(process, std::move(message));
+      break;
     case message_kind::inspect:
       if (auto* job = value_of<task>(*message)) job->run();
       if (auto* question = value_of<inspection>(*message))
         answer_question(process, *message, question->answer(&process));
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -188,7 +196,8 @@ void drop(process& process, message_ptr message) {
 /// The queue has reached its limit: the policy decides, for user messages only.
 void append_to_full(process& process, message_ptr message) {
   switch (process.policy) {
-    case mailbox_policy::drop_newest: return drop(process, std::move(message));
+    case mailbox_policy::drop_newest:
+      return drop(process, std::move(message));
     case mailbox_policy::drop_oldest:
       drop(process, take_oldest_of_a_user(process));
       return append(process, message.release());
@@ -223,8 +232,8 @@ void report_dropped(process& process) {
   auto who = to_string(process.self());
   logger::warning("mailbox full, messages dropped", {{"process", who}, {"count", count}});
   static const telemetry::event dropped{"roost.mailbox.dropped"};
-  telemetry::execute(dropped, {{"count", count}},
-                     {{"process", who}, {"name", process.extra->name}});
+  telemetry::execute(
+      dropped, {{"count", count}}, {{"process", who}, {"name", process.extra->name}});
 }
 
 /// Sorts the intake: signals act now, the rest joins the queue.
@@ -318,15 +327,22 @@ void handle(process& process, message& message) {
     switch (message.kind) {
       case message_kind::reply:
       case message_kind::no_reply:
-      case message_kind::call_timeout: on_answer(process, message); break;
-      case message_kind::task: value_of<task>(message)->run(); break;
-      case message_kind::sys: on_sys(process, message); break;
+      case message_kind::call_timeout:
+        on_answer(process, message);
+        break;
+      case message_kind::task:
+        value_of<task>(message)->run();
+        break;
+      case message_kind::sys:
+        on_sys(process, message);
+        break;
       case message_kind::call:
         process.answering = message.ref;
         process.does->handle(message);
         keep_open(process, message);
         break;
-      default: process.does->handle(message);
+      default:
+        process.does->handle(message);
     }
   });
   if (process.ending && process.answering) keep_open(process, message);
@@ -358,12 +374,13 @@ void report_crash(const process& process, const exit_reason& reason, std::string
 void tell_the_bereaved(process& process, const exit_reason& reason) {
   auto extra = std::move(process.extra);
   if (extra && !extra->name.empty()) names::remove(extra->name, process.self());
-  if (extra) extra->open_calls.for_each([&](reference ref, pid caller) {
-    auto notice = make_message<death_notice>(message_kind::no_reply, reason);
-    notice->ref = ref;
-    notice->from = process.self();
-    enqueue(caller, std::move(notice));
-  });
+  if (extra)
+    extra->open_calls.for_each([&](reference ref, pid caller) {
+      auto notice = make_message<death_notice>(message_kind::no_reply, reason);
+      notice->ref = ref;
+      notice->from = process.self();
+      enqueue(caller, std::move(notice));
+    });
   process.links.for_each([&](pid other) {
     auto signal = make_message<exit_signal>(message_kind::exit, reason, true);
     signal->from = process.self();
@@ -390,7 +407,8 @@ void drop_mail(process& process, message* list, const exit_reason& reason) {
     pid to{message->to, 0};
     auto mine = to == process.self();
     // A name that was given to us while we ended: it goes with us.
-    if (auto* job = mine && message->kind == message_kind::inspect ? value_of<task>(*message) : nullptr)
+    if (auto* job =
+            mine && message->kind == message_kind::inspect ? value_of<task>(*message) : nullptr)
       job->run();
     // Callers were promised to hear how their server ended; a late link or monitor finds nobody.
     auto why = mine && message->kind == message_kind::call ? reason : exit_reason::noproc;
@@ -411,8 +429,8 @@ exit_reason reason_of_exception(const process& process) noexcept {
     return exit_reason::error(demangled(typeid(error).name()), error.what(), where(process));
   } catch (...) {
     auto* type = abi::__cxa_current_exception_type();
-    return exit_reason::error(type != nullptr ? demangled(type->name()) : "unknown", "",
-                              where(process));
+    return exit_reason::error(
+        type != nullptr ? demangled(type->name()) : "unknown", "", where(process));
   }
 }
 
@@ -476,8 +494,8 @@ void end_process(process& process, const exit_reason& reason) noexcept {
   guarded(process, [&] { process.does.reset(); });
   process.home->id.store(0, std::memory_order_release);
   process.receive_timeout.cancel();
-  auto on_started = process.initializing && process.extra ? std::move(process.extra->on_started)
-                                                          : nullptr;
+  auto on_started =
+      process.initializing && process.extra ? std::move(process.extra->on_started) : nullptr;
   if (on_started) on_started({start_status::failed, process.self(), why});
   drop_mail(process, std::exchange(process.oldest, nullptr), why);
   drop_mail(process, close(*process.home), why);
@@ -508,8 +526,9 @@ void hibernate_later(process& process) {
   if (extra.falls_asleep || process.reductions == extra.asleep_at) return;
   extra.falls_asleep = true;
   auto job = [seen = process.reductions] { fall_asleep(*current_process(), seen); };
-  timer(arm_timer(extra.hibernate_after, process.self(),
-                  make_message<task>(message_kind::inspect, std::move(job))));
+  timer(arm_timer(
+      extra.hibernate_after, process.self(),
+      make_message<task>(message_kind::inspect, std::move(job))));
 }
 
 bool run_process(slot& slot, unsigned budget) {
@@ -561,8 +580,8 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
       continue;
     }
     auto* next = process.initializing || process.suspended ? take_urgent(process)
-                 : process.selective                         ? take_wanted(process)
-                                                             : take_oldest(process);
+                 : process.selective                       ? take_wanted(process)
+                                                           : take_oldest(process);
     if (next == nullptr) {
       if (process.hibernates) hibernate_later(process);
       if (try_idle(slot)) return false;

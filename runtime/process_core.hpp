@@ -6,8 +6,9 @@
 // treats it as mail for the dead. The process object itself is touched only by the worker that runs
 // it.
 //
-// The intake word packs the newest message (a Treiber stack, reversed on fetch, so FIFO per sender),
-// how many wait there, and whether somebody is already responsible for running the process:
+// The intake word packs the newest message (a Treiber stack, reversed on fetch, so FIFO per
+// sender), how many wait there, and whether somebody is already responsible for running the
+// process:
 //
 //   63 … 48  count, saturating     47 … 4  message (16-byte aligned)     1  closed     0  claimed
 //
@@ -16,11 +17,11 @@
 // dead themselves.
 #pragma once
 #include "runtime/compact_map.hpp"
-#include "runtime/link_set.hpp"
 #include "runtime/gen_server.hpp"
+#include "runtime/link_set.hpp"
+#include "runtime/process.hpp"
 #include "runtime/sys.hpp"
 #include "runtime/sys_debug.hpp"
-#include "runtime/process.hpp"
 #include <any>
 #include <atomic>
 #include <cstdint>
@@ -50,21 +51,21 @@ struct alignas(16) slot {
   }
 
   std::atomic<std::uint64_t> intake{claimed | closed};
-  std::atomic<std::uint64_t> id{0};            // of the tenant; 0 when free or exiting
-  process* tenant = nullptr;                   // owned by whoever holds the claim
-  mailbox_thread* thread = nullptr;            // instead of a process: an outside thread's mailbox
-  slot* run_next = nullptr;                    // in one run queue at most
-  std::atomic<std::uint16_t> home{unpinned};   // the worker that it is pinned to
-  std::atomic<bool> root{false};               // not started by a process
+  std::atomic<std::uint64_t> id{0};           // of the tenant; 0 when free or exiting
+  process* tenant = nullptr;                  // owned by whoever holds the claim
+  mailbox_thread* thread = nullptr;           // instead of a process: an outside thread's mailbox
+  slot* run_next = nullptr;                   // in one run queue at most
+  std::atomic<std::uint16_t> home{unpinned};  // the worker that it is pinned to
+  std::atomic<bool> root{false};              // not started by a process
   std::atomic<bool> is_thread{false};
   std::atomic<process_priority> priority{process_priority::normal};
-  std::atomic<std::uint8_t> visitors{0};       // threads that are taking a reference to the actor
-  std::atomic<std::uint32_t> queued{0};        // sorted messages that wait; the tenant writes
-  std::atomic<std::uint32_t> limit{0};         // of the mailbox; 0: none
-  std::atomic<std::uint32_t> dropped{0};       // by the limit, not reported yet
+  std::atomic<std::uint8_t> visitors{0};  // threads that are taking a reference to the actor
+  std::atomic<std::uint32_t> queued{0};   // sorted messages that wait; the tenant writes
+  std::atomic<std::uint32_t> limit{0};    // of the mailbox; 0: none
+  std::atomic<std::uint32_t> dropped{0};  // by the limit, not reported yet
   std::uint32_t index = 0;
   std::uint64_t generation = 0;
-  std::atomic<void*> actor{nullptr};           // the tenant as CAF sees it, for to_caf
+  std::atomic<void*> actor{nullptr};  // the tenant as CAF sees it, for to_caf
 };
 
 // --- the process table ---------------------------------------------------------------------------
@@ -117,24 +118,16 @@ struct exit_signal {
   bool linked = false;  // from a link rather than from exit/2
 };
 
-struct death_notice {
-  exit_reason reason;
-};
+struct death_notice { exit_reason reason; };
 
-struct task {
-  std::function<void()> run;
-};
+struct task { std::function<void()> run; };
 
-/// For the kind `inspect`: called with the process, or with null when there is none. What it answers
-/// goes to the sender.
-struct inspection {
-  std::function<message_ptr(process*)> answer;
-};
+/// For the kind `inspect`: called with the process, or with null when there is none. What it
+/// answers goes to the sender.
+struct inspection { std::function<message_ptr(process*)> answer; };
 
 /// For the kind `sys`: runs in the process between two messages.
-struct sys_request {
-  std::function<message_ptr(process&)> answer;
-};
+struct sys_request { std::function<message_ptr(process&)> answer; };
 
 /// The caller's side of an unanswered request.
 struct open_request {
@@ -152,20 +145,18 @@ inline constexpr std::uint32_t caf_node = 0xFFFF'FFFF;
 void tell_caf(pid to, message_ptr message);
 
 /// What a process keeps of the CAF actors that it links and monitors; lets go of them when it ends.
-struct foreign_ties {
-  virtual ~foreign_ties() = default;
-};
+struct foreign_ties { virtual ~foreign_ties() = default; };
 
 // --- the process ---------------------------------------------------------------------------------
 
 /// What only some processes have: kept apart so that the others stay small.
 struct process_extra {
   std::string name;
-  compact_map<pid, reference> unlinking;      // taken back, and the other does not know yet
-  compact_map<reference, pid> monitors;       // mine
-  compact_map<reference, pid> monitored_by;   // of me
+  compact_map<pid, reference> unlinking;          // taken back, and the other does not know yet
+  compact_map<reference, pid> monitors;           // mine
+  compact_map<reference, pid> monitored_by;       // of me
   compact_map<reference, open_request> requests;  // my unanswered calls
-  compact_map<reference, pid> open_calls;     // calls that I have taken and not answered
+  compact_map<reference, pid> open_calls;         // calls that I have taken and not answered
   std::function<void(start_outcome)> on_started;  // while init is not finished
   compact_map<reference, bool> aliases;           // active ones; true: until the first message
   std::map<std::string, std::any, std::less<>> dictionary;
@@ -173,15 +164,16 @@ struct process_extra {
   std::vector<pid> ancestors;
   std::uint64_t messages_dropped = 0;  // by the limit of the mailbox
   std::unique_ptr<foreign_ties> foreign;
-  std::unique_ptr<sys_debug> debug;           // while somebody watches
+  std::unique_ptr<sys_debug> debug;  // while somebody watches
   std::chrono::milliseconds hibernate_after{-1};
-  std::uint64_t asleep_at = ~0ULL;            // the reductions at the last hibernation
-  bool falls_asleep = false;                  // a timer runs that may end in hibernation
+  std::uint64_t asleep_at = ~0ULL;  // the reductions at the last hibernation
+  bool falls_asleep = false;        // a timer runs that may end in hibernation
   pid group_leader;
 };
 
 struct process {
-  explicit process(slot& slot) noexcept : home(&slot), id(slot.id.load(std::memory_order_relaxed)) {}
+  explicit process(slot& slot) noexcept
+      : home(&slot), id(slot.id.load(std::memory_order_relaxed)) {}
 
   pid self() const noexcept { return pid{id, 0}; }
   process_extra& more() {
@@ -200,35 +192,36 @@ struct process {
   std::unique_ptr<exit_reason> ending;  // set: ends after the current handler
   pid parent;
   timer receive_timeout;
-  reference timeout_ref;          // of the running receive timeout
+  reference timeout_ref;  // of the running receive timeout
   std::uint64_t reductions = 0;
-  reference answering;            // the call that is being handled, until it is answered
-  std::uint64_t started = 0;      // ms of the scheduler's clock
+  reference answering;        // the call that is being handled, until it is answered
+  std::uint64_t started = 0;  // ms of the scheduler's clock
   bool trap_exit = false;
-  bool ends_with_parent = false;  // the parent's exit cannot be trapped: linked to it from the start
-  bool starts = false;            // has not had its first turn, and has something to do in it
-  bool finished = false;          // has run once and has nothing left to do
-  bool initializing = false;      // init has returned `later`
-  bool takes_exits_early = false; // … but sees trapped exits
+  bool ends_with_parent =
+      false;                  // the parent's exit cannot be trapped: linked to it from the start
+  bool starts = false;        // has not had its first turn, and has something to do in it
+  bool finished = false;      // has run once and has nothing left to do
+  bool initializing = false;  // init has returned `later`
+  bool takes_exits_early = false;  // … but sees trapped exits
   bool suspended = false;
-  bool selective = false;         // asks its behavior which messages it wants
-  message* looked_at = nullptr;   // selective: nothing up to here is wanted
-  bool hibernates = false;        // after a silence: see hibernate_after
-  bool sensitive = false;         // its messages and state are shown to nobody
-  bool run_once = false;          // ends when nothing is left to wait for
+  bool selective = false;        // asks its behavior which messages it wants
+  message* looked_at = nullptr;  // selective: nothing up to here is wanted
+  bool hibernates = false;       // after a silence: see hibernate_after
+  bool sensitive = false;        // its messages and state are shown to nobody
+  bool run_once = false;         // ends when nothing is left to wait for
   mailbox_policy policy = mailbox_policy::drop_newest;
-  bool told_long = false;         // the system monitor knows that the mailbox is long
+  bool told_long = false;  // the system monitor knows that the mailbox is long
   bool told_large = false;
-  bool by_signal = false;         // ends without terminate(): an exit signal that was not trapped
+  bool by_signal = false;  // ends without terminate(): an exit signal that was not trapped
 };
 
 /// A question that a process answers as a signal.
 template <class R, class F>
 pending<R> inspect(pid to, F answer) {
-  return pending<R>(request{to,
-                            make_message<inspection>(message_kind::inspect,
-                                                     std::function<message_ptr(process*)>(answer)),
-                            call_timeout, type_name<R>()});
+  return pending<R>(request{
+      to,
+      make_message<inspection>(message_kind::inspect, std::function<message_ptr(process*)>(answer)),
+      call_timeout, type_name<R>()});
 }
 
 /// Bytes of a process, its queue included, without what its state owns.

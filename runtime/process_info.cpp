@@ -1,8 +1,8 @@
 #include "runtime/process_info.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/scheduler.hpp"
-#include <cstdio>
 #include <malloc.h>
+#include <cstdio>
 
 namespace roost {
 namespace {
@@ -13,8 +13,9 @@ using detail::process;
 process& me(const char* what) {
   auto* running = current_process();
   if (running == nullptr)
-    throw std::logic_error(std::string("expected ") + what +
-                           " to be called in a process, got a thread outside the scheduler");
+    throw std::logic_error(
+        std::string("expected ") + what +
+        " to be called in a process, got a thread outside the scheduler");
   return *running;
 }
 
@@ -70,21 +71,30 @@ std::size_t memory_of(const process& process) {
 
 std::string to_string(process_status status) {
   switch (status) {
-    case process_status::waiting: return "waiting";
-    case process_status::runnable: return "runnable";
-    case process_status::running: return "running";
-    case process_status::suspended: return "suspended";
-    case process_status::initializing: return "initializing";
+    case process_status::waiting:
+      return "waiting";
+    case process_status::runnable:
+      return "runnable";
+    case process_status::running:
+      return "running";
+    case process_status::suspended:
+      return "suspended";
+    case process_status::initializing:
+      return "initializing";
   }
   return "unknown";
 }
 
 std::string to_string(process_priority priority) {
   switch (priority) {
-    case process_priority::low: return "low";
-    case process_priority::normal: return "normal";
-    case process_priority::high: return "high";
-    case process_priority::max: return "max";
+    case process_priority::low:
+      return "low";
+    case process_priority::normal:
+      return "normal";
+    case process_priority::high:
+      return "high";
+    case process_priority::max:
+      return "max";
   }
   return "unknown";
 }
@@ -93,8 +103,7 @@ pending<std::optional<process_details>> process_info(pid process) {
   using answer = std::optional<process_details>;
   return detail::inspect<answer>(process, [](detail::process* found) {
     return detail::make_message<answer>(
-        detail::message_kind::reply,
-        found == nullptr ? answer{} : answer{details_of(*found)});
+        detail::message_kind::reply, found == nullptr ? answer{} : answer{details_of(*found)});
   });
 }
 

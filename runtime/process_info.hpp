@@ -9,15 +9,15 @@
 //   roost::set_label("import of " + file);
 //   roost::set_priority(roost::process_priority::high);
 //
-// The question is a signal: it does not wait behind queued messages, only for the end of the handler
-// that runs. Nothing, when the process has gone.
+// The question is a signal: it does not wait behind queued messages, only for the end of the
+// handler that runs. Nothing, when the process has gone.
 //
 // Each process has a group leader, which it inherits from its parent: a process that takes what it
 // prints with puts(), such as a shell. Without one, puts() writes to the standard output.
 //
-// Thread safety: process_info and puts may be used anywhere; the flags, the label, the group leader and
-// the dictionary are the calling process's own.
-// Source: erlang:process_info/2, erlang:process_flag/2, erlang:group_leader/0, proc_lib:set_label/1.
+// Thread safety: process_info and puts may be used anywhere; the flags, the label, the group leader
+// and the dictionary are the calling process's own. Source: erlang:process_info/2,
+// erlang:process_flag/2, erlang:group_leader/0, proc_lib:set_label/1.
 #pragma once
 #include "runtime/gen_server.hpp"
 #include <any>
@@ -42,8 +42,8 @@ struct process_details {
   process_status status = process_status::waiting;
   std::size_t message_queue_len = 0;
   std::uint64_t messages_dropped = 0;  // by the limit of its mailbox
-  std::uint64_t reductions = 0;  // messages and events handled
-  std::size_t memory = 0;        // bytes of the process and its queue, without what its state owns
+  std::uint64_t reductions = 0;        // messages and events handled
+  std::size_t memory = 0;  // bytes of the process and its queue, without what its state owns
   bool trap_exit = false;
   process_priority priority = process_priority::normal;
   pid parent;
@@ -62,8 +62,9 @@ pending<std::optional<process_details>> process_info(pid process);
 /// Every process of this node; a snapshot.
 std::vector<pid> processes();
 
-/// Of the calling process. `high` runs before `normal`, `low` one time in eight. `max` runs before all
-/// others and starves them while it has work: it is for the short work of a runtime. Answers the old one.
+/// Of the calling process. `high` runs before `normal`, `low` one time in eight. `max` runs before
+/// all others and starves them while it has work: it is for the short work of a runtime. Answers
+/// the old one.
 process_priority set_priority(process_priority priority);
 
 /// The messages and the state of a sensitive process stay out of crash reports, traces and logs.
@@ -73,7 +74,8 @@ bool set_sensitive(bool on);
 /// A text for tools, shown beside the pid.
 void set_label(std::string label);
 
-// --- the group leader ------------------------------------------------------------------------------
+// --- the group leader
+// ------------------------------------------------------------------------------
 
 /// What a group leader gets: text that a process has printed.
 struct io_output {
@@ -87,10 +89,12 @@ pid group_leader() noexcept;
 /// For the calling process, and for those that it starts from now on. Answers the old one.
 pid set_group_leader(pid leader);
 
-/// Prints a line. Lines of one process keep their order; a group leader that has gone hears nothing.
+/// Prints a line. Lines of one process keep their order; a group leader that has gone hears
+/// nothing.
 void puts(std::string_view line);
 
-// --- the process dictionary ------------------------------------------------------------------------
+// --- the process dictionary
+// ------------------------------------------------------------------------
 
 /// Values that belong to the process rather than to its state; for tools and libraries.
 void dictionary_put(std::string key, std::any value);

@@ -30,7 +30,8 @@ void attach_to_parent(process& process, pid parent, bool link) {
 /// The starter's monitor, set before the process can run: no signal has to travel for it.
 void watch_child(process& child, const start_request& request) {
   child.more().monitored_by.insert(request.monitor, request.watcher);
-  if (current_process() != nullptr) current_process()->more().monitors.insert(request.monitor, child.self());
+  if (current_process() != nullptr)
+    current_process()->more().monitors.insert(request.monitor, child.self());
 }
 
 /// A process that never came to life: nobody is linked to it and nobody hears of it.
@@ -97,11 +98,11 @@ void apply_options(process& process, const start_request& request) {
   }
 }
 
-start_outcome start_here(std::unique_ptr<behavior> behavior, start_request request, pid parent) {
+start_outcome start_here(std::unique_ptr<behavior> behavior, start_request& request, pid parent) {
   auto& slot = take_slot();
   if (request.worker >= 0 || request.pinned)
-    slot.home.store(static_cast<std::uint16_t>(worker::current()->index()),
-                    std::memory_order_relaxed);
+    slot.home.store(
+        static_cast<std::uint16_t>(worker::current()->index()), std::memory_order_relaxed);
   auto& process = *make_process(slot);
   slot.tenant = &process;
   process.does = std::move(behavior);
@@ -117,7 +118,8 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
     end_process(process, exit_reason::normal);
     return {start_status::already_started, owner, {}};
   }
-  attach_to_parent(process, parent, request.attach == attachment::link && current_process() != nullptr);
+  attach_to_parent(
+      process, parent, request.attach == attachment::link && current_process() != nullptr);
   if (request.monitor) watch_child(process, request);
   apply_options(process, request);
   init_outcome init;
@@ -132,7 +134,8 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request reque
   if (outcome.status == status::ignored || outcome.status == status::failed) {
     process.ending = nullptr;
     give_back_name(process, request.name);
-    abandon(process, request, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
+    abandon(
+        process, request, outcome.status == status::ignored ? exit_reason::normal : outcome.reason);
     return outcome;
   }
   if (outcome.status == status::later) {
@@ -157,8 +160,9 @@ start_outcome start_process(std::unique_ptr<behavior> behavior, start_request re
   auto* here = worker::current();
   auto target = request.worker;
   if (here != nullptr && (target < 0 || static_cast<std::uint32_t>(target) == here->index()))
-    return start_here(std::move(behavior), std::move(request),
-                      current_process() != nullptr ? current_process()->self() : pid{});
+    return start_here(
+        std::move(behavior), request,
+        current_process() != nullptr ? current_process()->self() : pid{});
   if (here != nullptr)
     throw std::logic_error("expected a pinned process to be started from its own worker");
   // Outside the scheduler: a worker starts it, this thread waits. An init that answers later is
@@ -184,11 +188,11 @@ start_outcome start_process(std::unique_ptr<behavior> behavior, start_request re
     state->finish(std::move(outcome));
   };
   auto& starter = target >= 0 ? all->at(static_cast<std::size_t>(target)) : all->pick();
-  starter.post_function([state, behavior = std::move(behavior),
-                         request = std::move(request)]() mutable {
-    auto outcome = start_here(std::move(behavior), std::move(request), pid{});
-    if (outcome.status != start_status::later) state->finish(std::move(outcome));
-  });
+  starter.post_function(
+      [state, behavior = std::move(behavior), request = std::move(request)]() mutable {
+        auto outcome = start_here(std::move(behavior), request, pid{});
+        if (outcome.status != start_status::later) state->finish(std::move(outcome));
+      });
   std::unique_lock guard{state->mutex};
   state->done.wait(guard, [&] { return state->outcome.has_value(); });
   return *state->outcome;

@@ -10,7 +10,18 @@ constexpr std::uint32_t segment_count = (1U << index_bits) / segment_size;
 
 // Segments are never freed, so a stale id always leads to a slot that can be looked at.
 std::array<std::atomic<slot*>, segment_count> segments;
-std::atomic<std::size_t> in_use{0};
+
+/// How many processes were started and have ended on a worker, which writes no line of another one.
+struct alignas(64) tally {
+  std::atomic<std::size_t> started{0};
+  std::atomic<std::size_t> ended{0};
+};
+std::array<tally, 64> tallies;
+
+tally& tally_here() noexcept {
+  auto* here = worker::current();
+  return tallies[here == nullptr ? 0 : here->index() % tallies.size()];
+}
 
 std::mutex free_mutex;
 std::vector<slot*> free_slots;
@@ -88,18 +99,25 @@ slot& take_slot() {
   slot.is_thread.store(false, std::memory_order_relaxed);
   slot.intake.store(slot::claimed, std::memory_order_release);
   slot.id.store(slot.generation << index_bits | slot.index, std::memory_order_release);
-  in_use.fetch_add(1, std::memory_order_relaxed);
+  tally_here().started.fetch_add(1, std::memory_order_relaxed);
   return slot;
 }
 
 void free_slot(slot& slot) noexcept {
   slot.tenant = nullptr;
   slot.thread = nullptr;
-  in_use.fetch_sub(1, std::memory_order_release);
+  tally_here().ended.fetch_add(1, std::memory_order_release);
   cache().put(slot);
 }
 
-std::size_t process_count() noexcept { return in_use.load(std::memory_order_acquire); }
+std::size_t process_count() noexcept {
+  // What has ended is read first: so the answer may be too large, but not 0 while somebody lives.
+  std::size_t ended = 0;
+  for (auto& one : tallies) ended += one.ended.load(std::memory_order_acquire);
+  std::size_t started = 0;
+  for (auto& one : tallies) started += one.started.load(std::memory_order_acquire);
+  return started - ended;
+}
 
 void for_each_slot(const std::function<void(slot&)>& f) {
   std::uint32_t made;
@@ -118,8 +136,8 @@ void for_each_slot(const std::function<void(slot&)>& f) {
 
 namespace {
 
-/// Twice the limit: what the receiver's own policy (which may drop the oldest) leaves to the senders,
-/// so that a receiver that is busy does not fill the memory.
+/// Twice the limit: what the receiver's own policy (which may drop the oldest) leaves to the
+/// senders, so that a receiver that is busy does not fill the memory.
 bool is_over_limit(const slot& slot, const message& message) noexcept {
   bool from_a_user = message.kind == message_kind::info || message.kind == message_kind::cast ||
                      message.kind == message_kind::call || message.kind == message_kind::foreign;
@@ -151,8 +169,8 @@ void deliver(std::uint64_t id, message_ptr message) {
                      ? slot::count_mask
                      : (word & slot::count_mask) + slot::one_message;
     next = count | reinterpret_cast<std::uint64_t>(message.get()) | slot::claimed;
-  } while (!slot->intake.compare_exchange_weak(word, next, std::memory_order_acq_rel,
-                                               std::memory_order_relaxed));
+  } while (!slot->intake.compare_exchange_weak(
+      word, next, std::memory_order_acq_rel, std::memory_order_relaxed));
   (void)message.release();
   if ((word & slot::claimed) == 0) schedule(*slot);
 }
@@ -173,13 +191,12 @@ message* oldest_first(message* newest) noexcept {
 }  // namespace
 
 message* fetch(slot& slot) noexcept {
-  return oldest_first(
-      slot::first(slot.intake.exchange(slot::claimed, std::memory_order_acq_rel)));
+  return oldest_first(slot::first(slot.intake.exchange(slot::claimed, std::memory_order_acq_rel)));
 }
 
 message* close(slot& slot) noexcept {
-  return oldest_first(slot::first(
-      slot.intake.exchange(slot::claimed | slot::closed, std::memory_order_acq_rel)));
+  return oldest_first(
+      slot::first(slot.intake.exchange(slot::claimed | slot::closed, std::memory_order_acq_rel)));
 }
 
 std::size_t queue_length(const slot& slot) noexcept {
@@ -189,8 +206,8 @@ std::size_t queue_length(const slot& slot) noexcept {
 
 bool try_idle(slot& slot) noexcept {
   auto expected = slot::claimed;
-  return slot.intake.compare_exchange_strong(expected, 0, std::memory_order_acq_rel,
-                                             std::memory_order_relaxed);
+  return slot.intake.compare_exchange_strong(
+      expected, 0, std::memory_order_acq_rel, std::memory_order_relaxed);
 }
 
 }  // namespace roost::detail

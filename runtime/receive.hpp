@@ -1,7 +1,8 @@
 // runtime/receive.hpp
 //
 // A plain process with selective receive: a struct whose functions each handle one message and say
-// which messages they want next. Messages that nobody wants stay in the mailbox, in order, for later.
+// which messages they want next. Messages that nobody wants stay in the mailbox, in order, for
+// later.
 //
 //   struct fetcher {
 //     std::string head = {};
@@ -19,9 +20,10 @@
 //   auto pid = roost::spawn_process<fetcher>();
 //
 // `.when(predicate, function)` takes only messages that the predicate likes. Clauses are tried in
-// order for the oldest message, then for the next, as in Erlang; looking costs time in proportion to
-// the messages that wait. `after` counts from the moment that the process begins to wait. DOWN and
-// trapped exits are messages like others: `receive(&S::on_down)` with a `roost::down` parameter.
+// order for the oldest message, then for the next, as in Erlang; looking costs time in proportion
+// to the messages that wait. `after` counts from the moment that the process begins to wait. DOWN
+// and trapped exits are messages like others: `receive(&S::on_down)` with a `roost::down`
+// parameter.
 //
 // Thread safety: the functions of one process never run at the same time.
 // Source: Erlang reference manual, Expressions, "Receive".
@@ -113,9 +115,7 @@ receiving<S> receive_when(F predicate, receiving<S> (S::*function)(M)) {
 namespace detail {
 
 /// The receive's own clock; `turn` tells a late one from the present one.
-struct receive_expired {
-  std::uint64_t turn;
-};
+struct receive_expired { std::uint64_t turn; };
 
 template <class S>
 class plain_process final : public behavior {
@@ -173,13 +173,13 @@ pid spawn_plain(std::unique_ptr<behavior> behavior, attachment attach);
 /// Starts a plain process; its start() runs as its first turn.
 template <class S, class... Args>
 pid spawn_process(Args... args) {
-  return detail::spawn_plain(std::make_unique<detail::plain_process<S>>(S{std::move(args)...}),
-                             detail::attachment::none);
+  return detail::spawn_plain(
+      std::make_unique<detail::plain_process<S>>(S{std::move(args)...}), detail::attachment::none);
 }
 template <class S, class... Args>
 pid spawn_process_link(Args... args) {
-  return detail::spawn_plain(std::make_unique<detail::plain_process<S>>(S{std::move(args)...}),
-                             detail::attachment::link);
+  return detail::spawn_plain(
+      std::make_unique<detail::plain_process<S>>(S{std::move(args)...}), detail::attachment::link);
 }
 
 }  // namespace roost

@@ -1,8 +1,8 @@
 #include "runtime/registry.hpp"
 #include "runtime/gen_server.hpp"
 #include "runtime/process_core.hpp"
-#include <algorithm>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -45,8 +45,8 @@ class registry_table {
   void require_unique(std::string_view what) const;
 
   pid add(std::string_view key, pid process, registry_value value);
-  std::size_t remove(std::string_view key, pid process,
-                     const std::function<bool(const registry_value&)>& fits);
+  std::size_t remove(
+      std::string_view key, pid process, const std::function<bool(const registry_value&)>& fits);
   std::optional<registry_value> value_of_entry(std::string_view key, pid process);
   void set_value(std::string_view key, pid process, registry_value value);
   void forget(pid process);
@@ -82,11 +82,11 @@ class registry_table {
     return is_unique() ? partitions_[text_hash{}(key) % partitions_.size()] : of_process(process);
   }
   pid insert(std::string_view key, pid process, registry_value value);
-  std::size_t erase(std::string_view key, pid process,
-                    const std::function<bool(const registry_value&)>& fits);
+  std::size_t erase(
+      std::string_view key, pid process, const std::function<bool(const registry_value&)>& fits);
   void drop_keys(std::string_view key, pid process, std::size_t count);
-  void copy_entries(partition& partition, std::string_view key,
-                    std::vector<std::vector<registry_entry>>& to);
+  void copy_entries(
+      partition& partition, std::string_view key, std::vector<std::vector<registry_entry>>& to);
   template <class M>
   void tell_listeners(std::string_view key, pid process) const;
 
@@ -118,9 +118,10 @@ std::shared_ptr<registry_table> registry_table::find(std::string_view name) noex
 
 std::shared_ptr<registry_table> registry_table::find_or_throw(std::string_view name) {
   if (auto table = find(name)) return table;
-  throw std::invalid_argument("expected a registry named \"" + std::string(name) +
-                              "\", got none: add roost::child<roost::registry>({.name = \"" +
-                              std::string(name) + "\"}) to the supervisor, before its users");
+  throw std::invalid_argument(
+      "expected a registry named \"" + std::string(name) +
+      "\", got none: add roost::child<roost::registry>({.name = \"" + std::string(name) +
+      "\"}) to the supervisor, before its users");
 }
 
 void registry_table::publish(const std::shared_ptr<registry_table>& table) {
@@ -138,9 +139,9 @@ void registry_table::withdraw(const registry_table& table) {
 
 void registry_table::require_unique(std::string_view what) const {
   if (is_unique()) return;
-  throw std::invalid_argument("expected " + std::string(what) +
-                              " to be used with unique keys, got the registry \"" + name_ +
-                              "\", which has duplicate keys");
+  throw std::invalid_argument(
+      "expected " + std::string(what) + " to be used with unique keys, got the registry \"" +
+      name_ + "\", which has duplicate keys");
 }
 
 /// Answers the present owner when the key is taken, else nobody.
@@ -173,8 +174,8 @@ pid registry_table::insert(std::string_view key, pid process, registry_value val
   return pid{};
 }
 
-std::size_t registry_table::erase(std::string_view key, pid process,
-                                  const std::function<bool(const registry_value&)>& fits) {
+std::size_t registry_table::erase(
+    std::string_view key, pid process, const std::function<bool(const registry_value&)>& fits) {
   auto& partition = of_entry(key, process);
   std::unique_lock guard{partition.entries_mutex};
   auto found = partition.entries.find(key);
@@ -201,14 +202,15 @@ void registry_table::drop_keys(std::string_view key, pid process, std::size_t co
   unlink(own.process);
 }
 
-std::size_t registry_table::remove(std::string_view key, pid process,
-                                   const std::function<bool(const registry_value&)>& fits) {
+std::size_t registry_table::remove(
+    std::string_view key, pid process, const std::function<bool(const registry_value&)>& fits) {
   // The predicate is the user's: it runs on copies, without the lock.
   std::vector<const void*> fitting;
   if (fits) {
     for (auto& partition : entries(key))
       for (auto& entry : partition)
-        if (entry.process == process && fits(entry.value)) fitting.push_back(entry.value.data.get());
+        if (entry.process == process && fits(entry.value))
+          fitting.push_back(entry.value.data.get());
   }
   auto erased = erase(key, process, [&](const registry_value& value) {
     return !fits || std::find(fitting.begin(), fitting.end(), value.data.get()) != fitting.end();
@@ -258,8 +260,8 @@ pid registry_table::owner(std::string_view key) noexcept {
   return is_alive(process) ? process : pid{};
 }
 
-void registry_table::copy_entries(partition& partition, std::string_view key,
-                                  std::vector<std::vector<registry_entry>>& to) {
+void registry_table::copy_entries(
+    partition& partition, std::string_view key, std::vector<std::vector<registry_entry>>& to) {
   std::vector<registry_entry> copies;
   std::shared_lock guard{partition.entries_mutex};
   auto found = partition.entries.find(key);
@@ -309,8 +311,7 @@ std::size_t registry_table::count() {
 
 template <class M>
 void registry_table::tell_listeners(std::string_view key, pid process) const {
-  for (auto& listener : listeners_)
-    send(whereis(listener), M{name_, std::string(key), process});
+  for (auto& listener : listeners_) send(whereis(listener), M{name_, std::string(key), process});
 }
 
 // --- the processes -------------------------------------------------------------------------------
@@ -355,8 +356,7 @@ class registry_process final : public behavior {
     for (std::size_t i = 0; i < table->partition_count(); ++i) {
       start_request request;
       request.attach = attachment::link;
-      auto started =
-          start_process(std::make_unique<registry_partition>(table), std::move(request));
+      auto started = start_process(std::make_unique<registry_partition>(table), std::move(request));
       table->set_owner(i, started.process);
     }
     table_ = std::move(table);
@@ -375,14 +375,16 @@ void validate(const registry::options& options) {
   if (options.name.empty())
     throw std::invalid_argument("expected a registry's .name to be set, got an empty one");
   if (options.partitions < 1)
-    throw std::invalid_argument("expected a registry's .partitions to be 1 or more, got " +
-                                std::to_string(options.partitions) + " for " + options.name);
+    throw std::invalid_argument(
+        "expected a registry's .partitions to be 1 or more, got " +
+        std::to_string(options.partitions) + " for " + options.name);
 }
 
 pid owner_of_entries(const char* what) {
   if (inside_process()) return self();
-  throw std::logic_error(std::string("expected ") + what +
-                         " to be called in a process, got a thread outside the scheduler");
+  throw std::logic_error(
+      std::string("expected ") + what +
+      " to be called in a process, got a thread outside the scheduler");
 }
 
 // --- via -----------------------------------------------------------------------------------------
@@ -419,9 +421,9 @@ via_name via_registry(std::string_view registry, std::string key, registry_value
 }
 
 void throw_other_value(std::string_view key, const value_type* wanted, const value_type* got) {
-  throw std::invalid_argument("expected the value of " + std::string(key) + " to be " +
-                              std::string(name_of(wanted)) + ", got " +
-                              std::string(name_of(got)));
+  throw std::invalid_argument(
+      "expected the value of " + std::string(key) + " to be " + std::string(name_of(wanted)) +
+      ", got " + std::string(name_of(got)));
 }
 
 }  // namespace detail
@@ -437,8 +439,8 @@ std::unique_ptr<detail::behavior> registry::make_process(options options) {
 
 pid registry::start_link(options options) {
   auto name = options.name;
-  return detail::start_server(make_process(std::move(options)), {name}, detail::attachment::link,
-                              "registry " + name);
+  return detail::start_server(
+      make_process(std::move(options)), {name}, detail::attachment::link, "registry " + name);
 }
 
 registry::registration registry::add(std::string_view key, detail::registry_value value) const {

@@ -1,7 +1,7 @@
 // runtime/registry.hpp
 //
-// Names of your own for processes: a key has one owner (unique) or many (duplicate), each with a value
-// of any type. Processes register themselves, and their entries go away when they end.
+// Names of your own for processes: a key has one owner (unique) or many (duplicate), each with a
+// value of any type. Processes register themselves, and their entries go away when they end.
 //
 //   roost::child<roost::registry>({.name = "rooms", .keys = roost::registry::unique})
 //
@@ -15,13 +15,13 @@
 //   topics.register_name("news", subscriber{.fast = true});
 //   topics.dispatch<subscriber>("news", [](auto& entries) { for (auto& e : entries) … });
 //
-// Guarantees. A unique key has one owner at a time. Who reads right after a process has ended does not
-// see it any more; its entries are removed a moment later. A process is linked to the registries where
-// it has entries: a registry that crashes takes them with it, so that they register again when their
-// supervisors start them again.
+// Guarantees. A unique key has one owner at a time. Who reads right after a process has ended does
+// not see it any more; its entries are removed a moment later. A process is linked to the
+// registries where it has entries: a registry that crashes takes them with it, so that they
+// register again when their supervisors start them again.
 //
-// Errors. A name of no registry throws std::invalid_argument, and so does a value of another type than
-// the one asked for. A key that is taken is an answer, not an error.
+// Errors. A name of no registry throws std::invalid_argument, and so does a value of another type
+// than the one asked for. A key that is taken is an answer, not an error.
 //
 // Thread safety: read from anywhere; register, unregister and update in the process that owns the
 // entry. Functions given to a registry run in the caller, and may use the registry.
@@ -38,9 +38,7 @@ namespace detail {
 class registry_table;
 
 /// One static instance per C++ type of value.
-struct value_type {
-  std::string_view name;
-};
+struct value_type { std::string_view name; };
 template <class V>
 inline constexpr value_type value_type_of{type_name<V>()};
 
@@ -56,8 +54,8 @@ struct registry_entry {
   registry_value value = {};
 };
 
-[[noreturn]] void throw_other_value(std::string_view key, const value_type* wanted,
-                                    const value_type* got);
+[[noreturn]] void throw_other_value(
+    std::string_view key, const value_type* wanted, const value_type* got);
 
 template <class V>
 registry_value make_value(V value) {
@@ -76,7 +74,7 @@ class registry {
   enum keys { unique, duplicate };
 
   struct options {
-    std::string name = {};                    // required; its process is registered by it too
+    std::string name = {};  // required; its process is registered by it too
     enum keys keys = unique;
     int partitions = 1;                       // more only helps when many register at once
     std::vector<std::string> listeners = {};  // names of processes: see below
@@ -134,9 +132,10 @@ class registry {
   registration register_name(std::string_view key) const { return add(key, {}); }
   template <class V>
   registration register_name(std::string_view key, V value) const {
-    static_assert(std::copy_constructible<V>,
-                  "the values of a registry are copied to those who ask: make the type copyable, "
-                  "or register a shared_ptr");
+    static_assert(
+        std::copy_constructible<V>,
+        "the values of a registry are copied to those who ask: make the type copyable, "
+        "or register a shared_ptr");
     return add(key, detail::make_value<V>(std::move(value)));
   }
 
@@ -146,21 +145,23 @@ class registry {
   /// … those whose value fits: `bool fits(const V&)`. Answers how many.
   template <class V, class F>
   std::size_t unregister_match(std::string_view key, F fits) const {
-    static_assert(std::predicate<F&, const V&>,
-                  "unregister_match<V>() needs a function that says which values fit: "
-                  "[](const V& value) { return ...; }");
+    static_assert(
+        std::predicate<F&, const V&>,
+        "unregister_match<V>() needs a function that says which values fit: "
+        "[](const V& value) { return ...; }");
     return remove_matching(key, [&](const detail::registry_value& value) {
       return fits(detail::read_value<V>(key, value));
     });
   }
 
-  /// Replaces the value of an entry of the calling process by `change(value)` and answers it; nothing
-  /// when the process has not registered the key. Unique keys only.
+  /// Replaces the value of an entry of the calling process by `change(value)` and answers it;
+  /// nothing when the process has not registered the key. Unique keys only.
   template <class V, class F>
   std::optional<V> update_value(std::string_view key, F change) const {
-    static_assert(std::is_invocable_r_v<V, F&, const V&>,
-                  "update_value<V>() needs a function that answers the new value: "
-                  "[](const V& value) { return ...; }");
+    static_assert(
+        std::is_invocable_r_v<V, F&, const V&>,
+        "update_value<V>() needs a function that answers the new value: "
+        "[](const V& value) { return ...; }");
     auto present = own_value(key);
     if (!present) return std::nullopt;
     V changed = change(detail::read_value<V>(key, *present));
@@ -183,9 +184,10 @@ class registry {
   /// The entries of a key whose value fits: `bool fits(const V&)`.
   template <class V, class F>
   std::vector<entry<V>> match(std::string_view key, F fits) const {
-    static_assert(std::predicate<F&, const V&>,
-                  "match<V>() needs a function that says which values fit: "
-                  "[](const V& value) { return ...; }");
+    static_assert(
+        std::predicate<F&, const V&>,
+        "match<V>() needs a function that says which values fit: "
+        "[](const V& value) { return ...; }");
     std::vector<entry<V>> found;
     for (auto& each : entries(key)) {
       auto& value = detail::read_value<V>(key, each.value);
@@ -201,9 +203,10 @@ class registry {
   /// Of all entries of the registry, those that fit: `bool fits(key, process, const V&)`.
   template <class V, class F>
   std::vector<keyed_entry<V>> select(F fits) const {
-    static_assert(std::predicate<F&, const std::string&, pid, const V&>,
-                  "select<V>() needs a function that says which entries fit: "
-                  "[](const std::string& key, roost::pid process, const V& value) { return ...; }");
+    static_assert(
+        std::predicate<F&, const std::string&, pid, const V&>,
+        "select<V>() needs a function that says which entries fit: "
+        "[](const std::string& key, roost::pid process, const V& value) { return ...; }");
     std::vector<keyed_entry<V>> found;
     for (auto& each : all_entries()) {
       auto& value = detail::read_value<V>(each.key, each.value);
@@ -221,10 +224,11 @@ class registry {
   /// duplicate keys once for each partition.
   template <class F>
   void dispatch(std::string_view key, F f) const {
-    static_assert(std::invocable<F&, const std::vector<pid>&>,
-                  "dispatch() needs a function that takes the processes: "
-                  "[](const std::vector<roost::pid>& processes) { ... }; dispatch<V>() gives it "
-                  "entries with their values");
+    static_assert(
+        std::invocable<F&, const std::vector<pid>&>,
+        "dispatch() needs a function that takes the processes: "
+        "[](const std::vector<roost::pid>& processes) { ... }; dispatch<V>() gives it "
+        "entries with their values");
     for (auto& partition : entries_by_partition(key)) {
       std::vector<pid> processes;
       for (auto& each : partition) processes.push_back(each.process);
@@ -234,9 +238,10 @@ class registry {
   /// … with the values: `f(const std::vector<entry<V>>&)`.
   template <class V, class F>
   void dispatch(std::string_view key, F f) const {
-    static_assert(std::invocable<F&, const std::vector<entry<V>>&>,
-                  "dispatch<V>() needs a function that takes the entries: [](const auto& entries) "
-                  "{ for (auto& [process, value] : entries) ... }");
+    static_assert(
+        std::invocable<F&, const std::vector<entry<V>>&>,
+        "dispatch<V>() needs a function that takes the entries: [](const auto& entries) "
+        "{ for (auto& [process, value] : entries) ... }");
     for (auto& partition : entries_by_partition(key)) {
       std::vector<entry<V>> found;
       for (auto& each : partition)

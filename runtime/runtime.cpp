@@ -55,8 +55,8 @@ runtime::~runtime() {
   if (!wait_for_silence(state_->options.shutdown_timeout)) {
     for (auto process : all_processes()) exit(process, exit_reason::kill);
     if (!wait_for_silence(state_->options.shutdown_timeout))
-      logger::error("processes that do not yield were left behind",
-                    {{"count", all_processes().size()}});
+      logger::error(
+          "processes that do not yield were left behind", {{"count", all_processes().size()}});
   }
   detail::blocking_pool::stop();
   state_.reset();

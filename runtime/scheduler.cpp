@@ -1,10 +1,10 @@
 #include "runtime/scheduler.hpp"
 #include "runtime/mailbox_thread.hpp"
-#include <algorithm>
-#include <ctime>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <algorithm>
+#include <ctime>
 
 namespace roost::detail {
 namespace {
@@ -41,8 +41,8 @@ void push_shared(std::atomic<Node*>& stack, Node* node, Node* Node::*next) noexc
   auto* head = stack.load(std::memory_order_relaxed);
   do {
     node->*next = head;
-  } while (!stack.compare_exchange_weak(head, node, std::memory_order_seq_cst,
-                                        std::memory_order_relaxed));
+  } while (!stack.compare_exchange_weak(
+      head, node, std::memory_order_seq_cst, std::memory_order_relaxed));
 }
 
 }  // namespace
@@ -63,8 +63,8 @@ slot* run_ring::pop() noexcept {
   auto head = head_.load(std::memory_order_acquire);
   while (head != tail_.load(std::memory_order_relaxed)) {
     auto* job = jobs_[head % capacity].load(std::memory_order_relaxed);
-    if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel,
-                                    std::memory_order_acquire))
+    if (head_.compare_exchange_weak(
+            head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire))
       return job;
   }
   return nullptr;
@@ -84,8 +84,8 @@ std::uint32_t run_ring::steal_into(run_ring& thief) {
     for (std::uint32_t i = 0; i < count; ++i)
       thief.jobs_[(to + i) % capacity].store(
           jobs_[(head + i) % capacity].load(std::memory_order_relaxed), std::memory_order_relaxed);
-    if (head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel,
-                                    std::memory_order_acquire)) {
+    if (head_.compare_exchange_weak(
+            head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) {
       thief.tail_.store(to + count, std::memory_order_release);
       return count;
     }
@@ -376,8 +376,7 @@ void worker::sleep() {
   int timeout = -1;
   if (auto due = wheel_.next()) {
     auto now = exact_now();
-    timeout = *due <= now ? 0
-                          : static_cast<int>(std::min<std::uint64_t>(*due - now, 60'000));
+    timeout = *due <= now ? 0 : static_cast<int>(std::min<std::uint64_t>(*due - now, 60'000));
   }
   poll(timeout);
   idle.fetch_and(~bit, std::memory_order_relaxed);
@@ -408,8 +407,9 @@ void* worker::next_foreign_job() {
     advance_timers();
     bool more = worked || has_mail() || has_work() || flush_list_ != nullptr;
     if (worked)
-      busy_ns_.store(busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),
-                     std::memory_order_relaxed);
+      busy_ns_.store(
+          busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),
+          std::memory_order_relaxed);
     if (auto* job = take_foreign(*this)) {
       poll(0);  // sockets have their turn, however many CAF actors are busy
       return job;
@@ -437,9 +437,7 @@ scheduler::~scheduler() {
   the_scheduler.store(nullptr, std::memory_order_release);
 }
 
-scheduler* scheduler::instance() noexcept {
-  return the_scheduler.load(std::memory_order_acquire);
-}
+scheduler* scheduler::instance() noexcept { return the_scheduler.load(std::memory_order_acquire); }
 
 worker& scheduler::pick() noexcept {
   if (auto idle = idle_.load(std::memory_order_relaxed); idle != 0)

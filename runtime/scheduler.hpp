@@ -49,9 +49,9 @@ class run_ring {
  public:
   static constexpr std::uint32_t capacity = 256;
 
-  bool push(slot* job) noexcept;               // owner
-  slot* pop() noexcept;                        // owner
-  std::uint32_t steal_into(run_ring& thief);   // any other thread; the thief owns its ring
+  bool push(slot* job) noexcept;              // owner
+  slot* pop() noexcept;                       // owner
+  std::uint32_t steal_into(run_ring& thief);  // any other thread; the thief owns its ring
   std::uint32_t size() const noexcept;
 
  private:
@@ -84,7 +84,7 @@ class worker {
   std::uint32_t index() const noexcept { return index_; }
 
   // Any thread.
-  void enqueue(slot& slot) noexcept;          // a process to run here
+  void enqueue(slot& slot) noexcept;  // a process to run here
   void post(std::unique_ptr<posted> job) noexcept;
   template <class F>
   void post_function(F function);
@@ -93,21 +93,22 @@ class worker {
   void wake() noexcept;
 
   // The worker's own thread.
-  void* next_foreign_job();                   // runs the loop until CAF has something to run
+  void* next_foreign_job();  // runs the loop until CAF has something to run
   void* left_over_foreign_job() { return take_foreign(*this); }  // once nothing runs any more
-  void push(slot& slot) noexcept;             // at the back of the run queue
+  void push(slot& slot) noexcept;                                // at the back of the run queue
   timer_wheel& timers() noexcept { return wheel_; }
   void watch(int fd, std::uint32_t events, io_handler& handler);
   void rewatch(int fd, std::uint32_t events, io_handler& handler);
   void unwatch(int fd) noexcept;
   void flush_later(flushable& object) noexcept;
   void delete_after_poll(std::unique_ptr<io_handler> handler);
-  void take_posted() noexcept;                // runs what other threads have posted so far
+  void take_posted() noexcept;  // runs what other threads have posted so far
 
   /// Milliseconds of the scheduler's clock; `now` is read once per turn, `exact_now` each time.
   std::uint64_t now() const noexcept { return now_; }
 
-  /// What the watch sees: the process that runs, the message that it handles, and how many there were.
+  /// What the watch sees: the process that runs, the message that it handles, and how many there
+  /// were.
   void running(slot* slot) noexcept {
     running_.store(slot, std::memory_order_relaxed);
     progressed();  // many that end by a signal and handle nothing are no single one that holds us
@@ -149,7 +150,7 @@ class worker {
   int wakeup_ = -1;
 
   run_ring ring_;
-  std::deque<slot*> overflow_;      // what the ring had no room for
+  std::deque<slot*> overflow_;  // what the ring had no room for
   run_list pinned_;
   run_list max_;
   run_list high_;
@@ -175,8 +176,8 @@ class worker {
   std::deque<void*> foreign_;
 };
 
-/// A thread that looks at the workers a few times per `long_schedule` while any of them is awake, finds
-/// handlers that hold theirs, and wakes idle workers to take what waits behind.
+/// A thread that looks at the workers a few times per `long_schedule` while any of them is awake,
+/// finds handlers that hold theirs, and wakes idle workers to take what waits behind.
 class schedule_watch {
  public:
   explicit schedule_watch(scheduler& workers);

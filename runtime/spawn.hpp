@@ -1,7 +1,7 @@
 // runtime/spawn.hpp
 //
-// How a behavior becomes a process. The typed fronts (gen_server, supervisor, channel) use this; user
-// code calls their start functions.
+// How a behavior becomes a process. The typed fronts (gen_server, supervisor, channel) use this;
+// user code calls their start functions.
 //
 // Starting is synchronous as in OTP, and does not block: init runs at once, in place, as the new
 // process, on the starter's thread (a thread outside the scheduler waits for a worker to do so). An
@@ -50,18 +50,18 @@ struct start_request {
   mailbox_options mailbox = {};
   debug_options debug = {};
   process_priority priority = process_priority::normal;
-  std::chrono::milliseconds init_timeout{-1};    // for an init that answers `later`
+  std::chrono::milliseconds init_timeout{-1};  // for an init that answers `later`
   std::chrono::milliseconds hibernate_after{-1};
   attachment attach = attachment::none;
   /// Told once, on the new process's thread, when an init that answered `later` has finished.
   std::function<void(start_outcome)> on_started = {};
   /// The worker to stay on; -1: any.
   int worker = -1;
-  bool pinned = false;    // stays on the worker that starts it, whichever that is
-  bool owned = false;     // whoever started it also ends it, though it has no parent process
+  bool pinned = false;     // stays on the worker that starts it, whichever that is
+  bool owned = false;      // whoever started it also ends it, though it has no parent process
   reference monitor = {};  // the starter watches the process from its beginning
   pid watcher = {};
-  bool has_work = false;   // its behavior is given `start` before any message
+  bool has_work = false;  // its behavior is given `start` before any message
   bool run_once = false;  // ends when it has nothing left to do
 };
 
@@ -83,7 +83,8 @@ timer exit_after(std::chrono::milliseconds delay, pid process, exit_reason reaso
 /// Tells a process that no other process has started to end, as its parent would.
 void stop_root(pid process, exit_reason reason);
 
-/// The process is told with a `timeout` message unless another message comes first. Negative: never.
+/// The process is told with a `timeout` message unless another message comes first. Negative:
+/// never.
 void set_receive_timeout(std::chrono::milliseconds delay);
 
 /// Runs `run` in the process `to`, in order with its messages.

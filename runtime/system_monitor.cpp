@@ -25,7 +25,8 @@ void set(subscription next) {
   std::lock_guard guard{subscription_mutex};
   current = next;
   auto& options = next.options;
-  schedule_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(10, options.long_schedule.count()));
+  schedule_ms =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(10, options.long_schedule.count()));
   queue_enable = options.long_message_queue.enable;
   queue_disable = std::min(options.long_message_queue.disable, options.long_message_queue.enable);
   large_bytes = options.large_process;
@@ -70,11 +71,13 @@ void tell_long_schedule(pid process, const message_type* message, std::uint64_t 
   std::string name{message != nullptr ? message->name : "init"};
   if (auto to = subscriber())
     return send(to, long_schedule{process, name, std::chrono::milliseconds(ms)});
-  logger::warning("a handler holds its worker; blocking code belongs into roost::blocking",
-                  {{"process", to_string(process)}, {"message", name}, {"ms", ms}});
+  logger::warning(
+      "a handler holds its worker; blocking code belongs into roost::blocking",
+      {{"process", to_string(process)}, {"message", name}, {"ms", ms}});
 }
 
-// --- the watch -------------------------------------------------------------------------------------
+// --- the watch
+// -------------------------------------------------------------------------------------
 
 schedule_watch::schedule_watch(scheduler& workers)
     : workers_(workers), seen_(workers.size()), thread_([this] { run(); }) {}
@@ -129,8 +132,9 @@ bool schedule_watch::look(std::uint64_t now) {
     if (held >= 5) workers_.wake_one_idle();
     if (before.told || held < long_schedule_ms()) continue;
     before.told = true;
-    tell_long_schedule(pid{slot->id.load(std::memory_order_relaxed), 0},
-                       worker.handling_.load(std::memory_order_relaxed), held);
+    tell_long_schedule(
+        pid{slot->id.load(std::memory_order_relaxed), 0},
+        worker.handling_.load(std::memory_order_relaxed), held);
   }
   return busy;
 }

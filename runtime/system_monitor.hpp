@@ -3,11 +3,12 @@
 // Tells one process what is unusual on this node: a handler that holds its worker, a mailbox that
 // grows, a process that is large. As erlang:system_monitor/2.
 //
-//   roost::system_monitor(self(), {.long_schedule = 100ms, .long_message_queue = {.enable = 10'000}});
-//   void handle_info(const roost::long_schedule& event) { … }      // in its `infos`
+//   roost::system_monitor(self(), {.long_schedule = 100ms, .long_message_queue = {.enable =
+//   10'000}}); void handle_info(const roost::long_schedule& event) { … }      // in its `infos`
 //
-// A handler that runs for longer than `long_schedule` is told of while it still runs, once; without a
-// subscriber it is logged. The same watch lets idle workers take what waits behind such a handler.
+// A handler that runs for longer than `long_schedule` is told of while it still runs, once; without
+// a subscriber it is logged. The same watch lets idle workers take what waits behind such a
+// handler.
 //
 // Thread safety: any thread. One subscriber at a time; it ends with its process.
 #pragma once
@@ -17,7 +18,7 @@ namespace roost {
 
 struct long_schedule {
   pid process;
-  std::string message;  // the type of the message that it handles
+  std::string message;                    // the type of the message that it handles
   std::chrono::milliseconds duration{0};  // so far
 };
 
@@ -33,7 +34,7 @@ struct large_process {
 };
 
 struct queue_thresholds {
-  std::uint32_t enable = 0;  // told above this; 0: never
+  std::uint32_t enable = 0;   // told above this; 0: never
   std::uint32_t disable = 0;  // … and again when it is below this
 };
 

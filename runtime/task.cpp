@@ -80,8 +80,7 @@ pid start_linked(std::unique_ptr<task_process> task) {
 }
 
 message_ptr plain_message(message_kind kind, reference ref) {
-  static constexpr message_type plain{
-      "task", [](message* message) noexcept { delete message; }};
+  static constexpr message_type plain{"task", [](message* message) noexcept { delete message; }};
   message_ptr made{new message(kind, &plain)};
   made->ref = ref;
   return made;
@@ -89,8 +88,8 @@ message_ptr plain_message(message_kind kind, reference ref) {
 
 }  // namespace
 
-void start_task(task_state& state, std::unique_ptr<task_process> task,
-                const task_starter& starter) {
+void start_task(
+    task_state& state, std::unique_ptr<task_process> task, const task_starter& starter) {
   state.owner = self();
   state.ref = make_ref();
   state.process = starter ? starter(std::move(task)) : start_linked(std::move(task));
@@ -105,13 +104,14 @@ void start_task(task_state& state, std::unique_ptr<task_process> task,
 
 void require_owner(const task_state& task, std::string_view what) {
   if (task.owner == self()) return;
-  throw std::invalid_argument("expected " + std::string(what) +
-                              " to be called by the owner of the task, " + to_string(task.owner) +
-                              ", got " + to_string(self()));
+  throw std::invalid_argument(
+      "expected " + std::string(what) + " to be called by the owner of the task, " +
+      to_string(task.owner) + ", got " + to_string(self()));
 }
 
-void listen(const std::shared_ptr<task_state>& task, std::chrono::milliseconds timeout,
-            std::unique_ptr<task_listener> listener) {
+void listen(
+    const std::shared_ptr<task_state>& task, std::chrono::milliseconds timeout,
+    std::unique_ptr<task_listener> listener) {
   auto* me = current_process();
   if (me == nullptr)
     throw std::logic_error(
@@ -153,8 +153,8 @@ bool wait_for(task_state& task, std::chrono::milliseconds timeout) {
   if (timeout.count() >= 0) deadline = std::chrono::steady_clock::now() + timeout;
   auto answer = mailbox_thread::current().wait(
       [&](message& message) {
-        return message.ref == task.ref && (message.kind == message_kind::reply ||
-                                           message.kind == message_kind::no_reply);
+        return message.ref == task.ref &&
+               (message.kind == message_kind::reply || message.kind == message_kind::no_reply);
       },
       deadline);
   if (!answer) return false;

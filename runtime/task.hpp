@@ -17,14 +17,14 @@
 //       answer.reply(x + y); }); });
 //   });
 //
-// Tasks are linked to the process that starts them: a task that crashes takes it along, and the other
-// way round. For tasks that may fail, see supervision/task_supervisor.hpp. A thread outside the
-// scheduler cannot be linked; it learns from await.
+// Tasks are linked to the process that starts them: a task that crashes takes it along, and the
+// other way round. For tasks that may fail, see supervision/task_supervisor.hpp. A thread outside
+// the scheduler cannot be linked; it learns from await.
 //
-// Errors. await() crashes its caller with the reason of the task, or with `timeout`, unless `.then` was
-// given a second function. A task belongs to the process (or thread) that has started it: any other
-// that awaits it gets std::invalid_argument. Its result is taken once: after that, await answers
-// `noproc`.
+// Errors. await() crashes its caller with the reason of the task, or with `timeout`, unless `.then`
+// was given a second function. A task belongs to the process (or thread) that has started it: any
+// other that awaits it gets std::invalid_argument. Its result is taken once: after that, await
+// answers `noproc`.
 //
 // Thread safety: a task is a handle; use it where it was made. Source: Elixir Task.
 #pragma once
@@ -90,7 +90,7 @@ class task_state : public std::enable_shared_from_this<task_state> {
 
   pid owner;
   pid process;
-  reference ref;       // of the call that the task answers with its result
+  reference ref;  // of the call that the task answers with its result
   bool ended = false;
   bool taken = false;  // somebody has had the result
   exit_reason reason;  // why there is no value
@@ -113,7 +113,8 @@ class task_state_of final : public task_state {
   std::optional<value_or_unit<T>> value;
 };
 
-/// Whether a task that has answered is still linked to its owner, who sees its exit if it traps exits.
+/// Whether a task that has answered is still linked to its owner, who sees its exit if it traps
+/// exits.
 enum class when_done : bool { stay_linked, unlink };
 
 /// The task's side.
@@ -131,8 +132,9 @@ void start_task(task_state& state, std::unique_ptr<task_process> task, const tas
 /// Throws unless the calling process owns the task.
 void require_owner(const task_state& task, std::string_view what);
 /// Tells the listener, in this process: soon, when the task has ended already.
-void listen(const std::shared_ptr<task_state>& task, std::chrono::milliseconds timeout,
-            std::unique_ptr<task_listener> listener);
+void listen(
+    const std::shared_ptr<task_state>& task, std::chrono::milliseconds timeout,
+    std::unique_ptr<task_listener> listener);
 /// Waits outside a process. Answers whether the task has ended.
 bool wait_for(task_state& task, std::chrono::milliseconds timeout);
 /// Tells the task to end, without hurting the caller.
@@ -233,8 +235,8 @@ class task {
 namespace detail {
 
 template <class T, class F>
-task<T> make_task(F function, when_done then = when_done::stay_linked,
-                  const task_starter& starter = {}) {
+task<T> make_task(
+    F function, when_done then = when_done::stay_linked, const task_starter& starter = {}) {
   auto state = std::make_shared<task_state_of<T>>();
   start_task(*state, std::make_unique<task_behavior<T, F>>(std::move(function), then), starter);
   return task<T>(std::move(state));
@@ -244,7 +246,7 @@ task<T> make_task(F function, when_done then = when_done::stay_linked,
 
 /// Runs `function()` in a new process, linked to this one.
 template <class F>
-  requires std::invocable<F&>
+requires std::invocable<F&>
 [[nodiscard("a task is awaited; to start a process and forget it, use spawn_link")]] auto async(
     F function) {
   return detail::make_task<detail::task_value<F>>(std::move(function));
@@ -252,7 +254,7 @@ template <class F>
 
 /// … which answers through the `from<T>` that it is given, from itself or from a continuation.
 template <class T, class F>
-  requires std::invocable<F&, from<T>>
+requires std::invocable<F&, from<T>>
 [[nodiscard("a task is awaited; to start a process and forget it, use spawn_link")]] task<T> async(
     F function) {
   return detail::make_task<T>(std::move(function));
@@ -266,7 +268,9 @@ template <class T, class F, class G>
 class await_listener final : public task_listener {
  public:
   await_listener(std::shared_ptr<task_state_of<T>> task, F on_value, G on_failure)
-      : task_(std::move(task)), on_value_(std::move(on_value)), on_failure_(std::move(on_failure)) {}
+      : task_(std::move(task)),
+        on_value_(std::move(on_value)),
+        on_failure_(std::move(on_failure)) {}
   void ended() override {
     auto result = task_->take();
     if (!result) return fail(result.reason());
@@ -323,8 +327,7 @@ class stop_listener final : public task_listener {
   void ended() override { on_result_(after_stop(*task_, wished_)); }
   void timed_out() override {
     stop_task(*task_, exit_reason::kill);
-    listen(task_, infinity,
-           std::make_unique<stop_listener>(task_, wished_, std::move(on_result_)));
+    listen(task_, infinity, std::make_unique<stop_listener>(task_, wished_, std::move(on_result_)));
   }
 
  private:
@@ -337,24 +340,25 @@ class stop_listener final : public task_listener {
 
 /// The result of a task that is awaited. Nothing happens until one of its functions is called.
 template <class T>
-class [[nodiscard("say how to take the result: .then(...) in a process, .get() outside")]] awaiting {
+class [[nodiscard(
+    "say how to take the result: .then(...) in a process, .get() outside")]] awaiting {
  public:
   awaiting(std::shared_ptr<detail::task_state_of<T>> task, std::chrono::milliseconds timeout)
       : task_(std::move(task)), timeout_(timeout) {}
 
   /// Runs `on_value(T)` in this process. If the task fails or takes too long, this process crashes.
   template <class F>
-  void then(F on_value) && {
+  void then(F on_value)&& {
     then_or(std::move(on_value), std::monostate{});
   }
   /// As above, and runs `on_failure(const exit_reason&)` when there is no value.
   template <class F, class G>
-  void then(F on_value, G on_failure) && {
+  void then(F on_value, G on_failure)&& {
     then_or(std::move(on_value), std::move(on_failure));
   }
 
   /// Waits; only outside processes. Throws process_exit when there is no value.
-  T get() && {
+  T get()&& {
     constexpr auto what = detail::type_name<task<T>>();
     if (!detail::wait_for(*task_, timeout_)) {
       detail::forget_task(*task_);
@@ -368,23 +372,27 @@ class [[nodiscard("say how to take the result: .then(...) in a process, .get() o
  private:
   template <class F, class G>
   void then_or(F on_value, G on_failure) {
-    static_assert(detail::takes_answer<F, T>,
-                  "then() needs a function that takes the task's result: .then([](T result) { ... "
-                  "}), or .then([] { ... }) when the task's function returns nothing");
-    static_assert(detail::takes_failure<G>,
-                  "the second function of then() takes  const roost::exit_reason&");
-    detail::listen(task_, timeout_,
-                   std::make_unique<detail::await_listener<T, F, G>>(task_, std::move(on_value),
-                                                                     std::move(on_failure)));
+    static_assert(
+        detail::takes_answer<F, T>,
+        "then() needs a function that takes the task's result: .then([](T result) { ... "
+        "}), or .then([] { ... }) when the task's function returns nothing");
+    static_assert(
+        detail::takes_failure<G>, "the second function of then() takes  const roost::exit_reason&");
+    detail::listen(
+        task_, timeout_,
+        std::make_unique<detail::await_listener<T, F, G>>(
+            task_, std::move(on_value), std::move(on_failure)));
   }
 
   std::shared_ptr<detail::task_state_of<T>> task_;
   std::chrono::milliseconds timeout_;
 };
 
-/// What yield and shutdown answer: `std::optional<task_result<T>>`, nothing when there is no result.
+/// What yield and shutdown answer: `std::optional<task_result<T>>`, nothing when there is no
+/// result.
 template <class T>
-class [[nodiscard("say how to take the result: .then(...) in a process, .get() outside")]] yielding {
+class [[nodiscard(
+    "say how to take the result: .then(...) in a process, .get() outside")]] yielding {
  public:
   using result = std::optional<task_result<T>>;
 
@@ -397,24 +405,28 @@ class [[nodiscard("say how to take the result: .then(...) in a process, .get() o
 
   /// Runs `on_result(std::optional<task_result<T>>)` in this process.
   template <class F>
-  void then(F on_result) && {
-    static_assert(std::invocable<F&, result>,
-                  "then() needs a function that takes  std::optional<roost::task_result<T>>");
+  void then(F on_result)&& {
+    static_assert(
+        std::invocable<F&, result>,
+        "then() needs a function that takes  std::optional<roost::task_result<T>>");
     detail::require_owner(*task_, "then");
     if (!stop_with_) {
-      return detail::listen(task_, timeout_,
-                            std::make_unique<detail::result_listener<T, F>>(task_, std::move(on_result)));
+      return detail::listen(
+          task_, timeout_,
+          std::make_unique<detail::result_listener<T, F>>(task_, std::move(on_result)));
     }
     if (task_->ended)
-      return detail::listen(task_, infinity,
-                            std::make_unique<detail::result_listener<T, F>>(task_, std::move(on_result)));
+      return detail::listen(
+          task_, infinity,
+          std::make_unique<detail::result_listener<T, F>>(task_, std::move(on_result)));
     detail::stop_task(*task_, *stop_with_);
-    detail::listen(task_, timeout_,
-                   std::make_unique<detail::stop_listener<T, F>>(task_, wished(), std::move(on_result)));
+    detail::listen(
+        task_, timeout_,
+        std::make_unique<detail::stop_listener<T, F>>(task_, wished(), std::move(on_result)));
   }
 
   /// Waits; only outside processes.
-  result get() && {
+  result get()&& {
     if (!stop_with_) {
       if (!detail::wait_for(*task_, timeout_)) return std::nullopt;
       return task_->take();
@@ -452,8 +464,8 @@ struct answer_of<yielding<T>> {
 };
 }  // namespace detail
 
-/// Takes the result of a task. Without one after the timeout, the caller crashes; a linked task then
-/// ends with it.
+/// Takes the result of a task. Without one after the timeout, the caller crashes; a linked task
+/// then ends with it.
 template <class T>
 awaiting<T> await(const task<T>& task, std::chrono::milliseconds timeout = call_timeout) {
   return {task.state(), timeout};
@@ -465,15 +477,16 @@ yielding<T> yield(const task<T>& task, std::chrono::milliseconds timeout = call_
   return {task.state(), timeout};
 }
 
-/// Ends a task that is not needed any more, without hurting the caller: asks it to `shutdown`, kills
-/// it after `limit`. Answers nothing when it has ended as told, the result if there was one already,
-/// and the reason if the task had another one.
+/// Ends a task that is not needed any more, without hurting the caller: asks it to `shutdown`,
+/// kills it after `limit`. Answers nothing when it has ended as told, the result if there was one
+/// already, and the reason if the task had another one.
 template <class T>
 yielding<T> shutdown(const task<T>& task, shutdown_time limit = call_timeout) {
   return {task.state(), limit};
 }
 
-/// Lets a task run on, unlinked, without anybody who waits for it. Answers its result if that is here.
+/// Lets a task run on, unlinked, without anybody who waits for it. Answers its result if that is
+/// here.
 template <class T>
 std::optional<task_result<T>> ignore(const task<T>& task) {
   auto& state = *task.state();
@@ -550,8 +563,9 @@ class stream_sink {
 template <class T>
 class stream_run : public std::enable_shared_from_this<stream_run<T>> {
  public:
-  stream_run(std::unique_ptr<stream_source<T>> source, stream_options options,
-             std::unique_ptr<stream_sink<T>> sink)
+  stream_run(
+      std::unique_ptr<stream_source<T>> source, stream_options options,
+      std::unique_ptr<stream_sink<T>> sink)
       : source_(std::move(source)), options_(options), sink_(std::move(sink)) {
     if (options_.max_concurrency == 0) options_.max_concurrency = default_concurrency();
   }
@@ -578,8 +592,7 @@ class stream_run : public std::enable_shared_from_this<stream_run<T>> {
   }
 
  private:
-  void on_result(const task<T>& task, std::size_t position,
-                 std::optional<task_result<T>> result) {
+  void on_result(const task<T>& task, std::size_t position, std::optional<task_result<T>> result) {
     if (result) return deliver(position, std::move(*result));
     if (options_.on_timeout == on_timeout::exit) throw process_exit(exit_reason::timeout);
     // The next task starts when this one has gone, or there would be too many.
@@ -646,8 +659,8 @@ class all_sink final : public stream_sink<T> {
 
 /// Results that come from many tasks. Nothing is started until one of its functions is called.
 template <class T>
-class [[nodiscard("say how to take the results: .each(...), .then(...), or .get() outside")]]
-task_stream {
+class [[nodiscard(
+    "say how to take the results: .each(...), .then(...), or .get() outside")]] task_stream {
  public:
   using results = std::vector<task_result<T>>;
 
@@ -656,27 +669,29 @@ task_stream {
 
   /// Runs `on_result(task_result<T>)` in this process for each result as it comes.
   template <class F>
-  void each(F on_result) && {
+  void each(F on_result)&& {
     std::move(*this).each(std::move(on_result), [] {});
   }
   /// … and `on_end()` after the last.
   template <class F, class G>
-  void each(F on_result, G on_end) && {
-    static_assert(std::invocable<F&, task_result<T>>,
-                  "each() needs a function that takes  roost::task_result<T>");
+  void each(F on_result, G on_end)&& {
+    static_assert(
+        std::invocable<F&, task_result<T>>,
+        "each() needs a function that takes  roost::task_result<T>");
     run(std::make_unique<detail::each_sink<T, F, G>>(std::move(on_result), std::move(on_end)));
   }
 
   /// Runs `on_results(std::vector<task_result<T>>)` in this process when all have come.
   template <class F>
-  void then(F on_results) && {
-    static_assert(std::invocable<F&, results>,
-                  "then() needs a function that takes  std::vector<roost::task_result<T>>");
+  void then(F on_results)&& {
+    static_assert(
+        std::invocable<F&, results>,
+        "then() needs a function that takes  std::vector<roost::task_result<T>>");
     run(std::make_unique<detail::all_sink<T, F>>(std::move(on_results)));
   }
 
   /// Waits for all results; only outside processes.
-  results get() && {
+  results get()&& {
     auto driver = async<results>([stream = std::move(*this)](from<results> answer) mutable {
       std::move(stream).then([answer](results all) { answer.reply(std::move(all)); });
     });
@@ -701,9 +716,10 @@ auto make_stream(Range range, F function, stream_options options, task_starter s
   static_assert(fits, "async_stream needs a function that takes an element of the range");
   if constexpr (fits) {
     using T = typename answer_of<std::invoke_result_t<F&, element&>>::type;
-    return task_stream<T>(std::make_unique<stream_source_of<T, Range, F>>(
-                              std::move(range), std::move(function), std::move(starter)),
-                          options);
+    return task_stream<T>(
+        std::make_unique<stream_source_of<T, Range, F>>(
+            std::move(range), std::move(function), std::move(starter)),
+        options);
   }
 }
 

@@ -15,8 +15,8 @@ namespace roost::telemetry {
 // --- values --------------------------------------------------------------------------------------
 
 void value::throw_not(std::string_view wanted) const {
-  throw std::invalid_argument("expected the value to be " + std::string(wanted) + ", got " +
-                              to_string());
+  throw std::invalid_argument(
+      "expected the value to be " + std::string(wanted) + ", got " + to_string());
 }
 
 std::int64_t value::integer() const {
@@ -26,10 +26,14 @@ std::int64_t value::integer() const {
 
 double value::real() const {
   switch (kind_) {
-    case kind::real: return real_;
-    case kind::integer: return static_cast<double>(integer_);
-    case kind::natural: return static_cast<double>(static_cast<std::uint64_t>(integer_));
-    default: throw_not("a number");
+    case kind::real:
+      return real_;
+    case kind::integer:
+      return static_cast<double>(integer_);
+    case kind::natural:
+      return static_cast<double>(static_cast<std::uint64_t>(integer_));
+    default:
+      throw_not("a number");
   }
 }
 
@@ -45,12 +49,18 @@ std::string_view value::text() const {
 
 std::string value::to_string() const {
   switch (kind_) {
-    case kind::text: return std::string(text_);
-    case kind::integer: return std::to_string(integer_);
-    case kind::natural: return std::to_string(static_cast<std::uint64_t>(integer_));
-    case kind::real: return std::to_string(real_);
-    case kind::boolean: return boolean_ ? "true" : "false";
-    case kind::object: break;
+    case kind::text:
+      return std::string(text_);
+    case kind::integer:
+      return std::to_string(integer_);
+    case kind::natural:
+      return std::to_string(static_cast<std::uint64_t>(integer_));
+    case kind::real:
+      return std::to_string(real_);
+    case kind::boolean:
+      return boolean_ ? "true" : "false";
+    case kind::object:
+      break;
   }
   return "(object)";
 }
@@ -65,8 +75,8 @@ const value& values::operator[](std::string_view name) const {
   if (auto* found = find(name)) return *found;
   std::string present;
   for (auto& one : *this) present.append(present.empty() ? "" : ", ").append(one.name);
-  throw std::out_of_range("expected a value " + std::string(name) + ", got " +
-                          (present.empty() ? "none" : present));
+  throw std::out_of_range(
+      "expected a value " + std::string(name) + ", got " + (present.empty() ? "none" : present));
 }
 
 // --- handlers ------------------------------------------------------------------------------------
@@ -79,9 +89,7 @@ struct attached {
 };
 
 /// Never changes: attaching and detaching put another list in its place.
-struct handler_list {
-  std::vector<std::shared_ptr<const attached>> all;
-};
+struct handler_list { std::vector<std::shared_ptr<const attached>> all; };
 
 }  // namespace detail
 
@@ -123,8 +131,9 @@ class registry {
     std::vector<old_list> garbage;
     std::lock_guard guard{mutex_};
     if (attachments_.find(id) != attachments_.end())
-      throw already_exists("expected the handler id " + std::string(id) +
-                           " to be free, got one that is attached (already_exists)");
+      throw already_exists(
+          "expected the handler id " + std::string(id) +
+          " to be free, got one that is attached (already_exists)");
     attachment fresh{std::make_shared<attached>(std::string(id), std::move(function)), {}};
     for (auto& name : events) {
       auto* point = &point_locked(name);
@@ -132,7 +141,8 @@ class registry {
         fresh.events.push_back(point);
     }
     auto& kept = attachments_.emplace(id, std::move(fresh)).first->second;
-    for (auto* point : kept.events) replace(*point, [&](auto& list) { list.push_back(kept.handler); });
+    for (auto* point : kept.events)
+      replace(*point, [&](auto& list) { list.push_back(kept.handler); });
     take_old(garbage);
   }
 
@@ -251,17 +261,19 @@ void handler_failed(const event_point& point, const attached& handler) {
   static const event failed{"telemetry.handler.failure"};
   auto why = present_failure();
   if (!registry::instance().detach(handler.id, &handler)) return;
-  logger::error("telemetry handler failed", {{"handler_id", handler.id},
-                                             {"event", point.name},
-                                             {"kind", why.kind},
-                                             {"reason", why.reason}});
-  execute(failed,
-          {{"monotonic_time", nanoseconds(std::chrono::steady_clock::now())},
-           {"system_time", system_nanoseconds()}},
-          {{"event_name", point.name},
-           {"handler_id", handler.id},
-           {"kind", why.kind},
-           {"reason", why.reason}});
+  logger::error(
+      "telemetry handler failed", {{"handler_id", handler.id},
+                                   {"event", point.name},
+                                   {"kind", why.kind},
+                                   {"reason", why.reason}});
+  execute(
+      failed,
+      {{"monotonic_time", nanoseconds(std::chrono::steady_clock::now())},
+       {"system_time", system_nanoseconds()}},
+      {{"event_name", point.name},
+       {"handler_id", handler.id},
+       {"kind", why.kind},
+       {"reason", why.reason}});
 }
 
 }  // namespace
@@ -317,8 +329,9 @@ const detail::event_point& event::find_point() const {
 void execute(std::string_view event, arguments measurements, arguments metadata) {
   auto* point = registry::instance().find_point(event);
   if (point == nullptr || point->handlers.load(std::memory_order_relaxed) == nullptr) return;
-  detail::execute(*point, values(measurements.begin(), measurements.size()),
-                  values(metadata.begin(), metadata.size()));
+  detail::execute(
+      *point, values(measurements.begin(), measurements.size()),
+      values(metadata.begin(), metadata.size()));
 }
 
 // --- spans ---------------------------------------------------------------------------------------
@@ -336,8 +349,8 @@ running_span::running_span(const span_event& event, const values& metadata)
       metadata_(metadata),
       context_(make_ref().value),
       begin_(std::chrono::steady_clock::now()) {
-  std::vector<argument> measurements{{"monotonic_time", nanoseconds(begin_)},
-                                     {"system_time", system_nanoseconds()}};
+  std::vector<argument> measurements{
+      {"monotonic_time", nanoseconds(begin_)}, {"system_time", system_nanoseconds()}};
   execute(event_.start, measurements, context());
 }
 
@@ -350,7 +363,8 @@ std::vector<argument> running_span::context() const {
 
 void running_span::stop(const outcome& outcome) {
   auto end = std::chrono::steady_clock::now();
-  std::vector<argument> measurements{{"duration", end - begin_}, {"monotonic_time", nanoseconds(end)}};
+  std::vector<argument> measurements{
+      {"duration", end - begin_}, {"monotonic_time", nanoseconds(end)}};
   for (auto& one : outcome.measurements_) measurements.push_back({one.name, one.value});
   auto metadata = context();
   for (auto& one : outcome.metadata_)
@@ -361,7 +375,8 @@ void running_span::stop(const outcome& outcome) {
 void running_span::failed() {
   auto end = std::chrono::steady_clock::now();
   auto why = present_failure();
-  std::vector<argument> measurements{{"duration", end - begin_}, {"monotonic_time", nanoseconds(end)}};
+  std::vector<argument> measurements{
+      {"duration", end - begin_}, {"monotonic_time", nanoseconds(end)}};
   auto metadata = context();
   metadata.push_back({"kind", why.kind});
   metadata.push_back({"reason", why.reason});

@@ -1,7 +1,8 @@
 // runtime/telemetry.hpp
 //
-// Events for metrics, traces and logs: code says what happens, with numbers and context, and whoever
-// wants to know attaches a handler. An event that nobody listens to costs a few nanoseconds.
+// Events for metrics, traces and logs: code says what happens, with numbers and context, and
+// whoever wants to know attaches a handler. An event that nobody listens to costs a few
+// nanoseconds.
 //
 //   static const roost::telemetry::event joined{"phoenix.channel_joined"};
 //   roost::telemetry::execute(joined, {{"duration", took}}, {{"topic", topic}});
@@ -17,12 +18,12 @@
 //   // my_app.request.start, then my_app.request.stop or my_app.request.exception
 //
 // Names are Elixir's lists joined by dots: [:phoenix, :channel_joined] is "phoenix.channel_joined".
-// Handlers run where the event is executed, in the order of attaching; a process is held up by them,
-// so they should count or send, not work. Times are integers, in nanoseconds.
+// Handlers run where the event is executed, in the order of attaching; a process is held up by
+// them, so they should count or send, not work. Times are integers, in nanoseconds.
 //
-// A handler that throws is detached from all its events and logged once, "telemetry handler failed";
-// the event "telemetry.handler.failure" follows, with event_name, handler_id, kind and reason. The
-// code that executed the event does not notice.
+// A handler that throws is detached from all its events and logged once, "telemetry handler
+// failed"; the event "telemetry.handler.failure" follows, with event_name, handler_id, kind and
+// reason. The code that executed the event does not notice.
 //
 // Values are views: they refer to what the caller has, so a handler copies what it keeps.
 // Thread safety: everything may be called from any thread and from handlers.
@@ -78,9 +79,8 @@ class value {
   value(const std::string& text) noexcept : kind_(kind::text), text_(text) {}
 
   template <class T>
-    requires std::is_class_v<T>
-  value(const T& object) noexcept
-      : kind_(kind::object), object_{&object, &detail::type_tag<T>} {}
+  requires std::is_class_v<T> value(const T& object)
+  noexcept : kind_(kind::object), object_{&object, &detail::type_tag<T>} {}
 
   // What it holds. Anything else throws std::invalid_argument, which detaches the handler.
   std::int64_t integer() const;
@@ -162,8 +162,8 @@ void attach(std::string_view id, std::string_view event, handler handler);
 /// … of any of these events.
 void attach_many(std::string_view id, const std::vector<std::string>& events, handler handler);
 
-/// Takes the handler from all its events. Answers whether there was one. When it returns, the handler
-/// is not running, unless a handler called detach or it ran for more than 5 s.
+/// Takes the handler from all its events. Answers whether there was one. When it returns, the
+/// handler is not running, unless a handler called detach or it ran for more than 5 s.
 bool detach(std::string_view id);
 
 struct handler_info {
@@ -192,8 +192,8 @@ void execute(const event_point& point, const values& measurements, const values&
 
 }  // namespace detail
 
-/// The name of an event, and whether anybody listens. Make it static: it looks its name up once. The
-/// name is not copied before that.
+/// The name of an event, and whether anybody listens. Make it static: it looks its name up once.
+/// The name is not copied before that.
 class event {
  public:
   constexpr explicit event(std::string_view name) noexcept : prefix_(name) {}
@@ -203,9 +203,7 @@ class event {
   const std::string& name() const { return point().name; }
 
   /// Whether it has a handler: worth asking before computing what only handlers need.
-  bool enabled() const {
-    return point().handlers.load(std::memory_order_relaxed) != nullptr;
-  }
+  bool enabled() const { return point().handlers.load(std::memory_order_relaxed) != nullptr; }
 
   /// For the library.
   constexpr event(std::string_view prefix, std::string_view suffix) noexcept
@@ -225,8 +223,9 @@ class event {
 
 inline void execute(const event& event, arguments measurements, arguments metadata = {}) {
   if (event.enabled()) [[unlikely]]
-    detail::execute(event.point(), values(measurements.begin(), measurements.size()),
-                    values(metadata.begin(), metadata.size()));
+    detail::execute(
+        event.point(), values(measurements.begin(), measurements.size()),
+        values(metadata.begin(), metadata.size()));
 }
 
 /// … with lists that are put together while the program runs.
@@ -260,10 +259,8 @@ class outcome {
   void measure(std::string_view name, double number) { add(measurements_, name, number); }
   void note(std::string_view name, std::string text);
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void note(std::string_view name, T number) {
-    add(metadata_, name, number);
-  }
+  requires std::is_arithmetic_v<T>
+  void note(std::string_view name, T number) { add(metadata_, name, number); }
 
  private:
   friend class running_span;
@@ -294,15 +291,15 @@ class running_span {
   std::chrono::steady_clock::time_point begin_;
 };
 
-/// Runs the function and answers its result. Executes start before (monotonic_time, system_time), and
-/// stop or exception after it (duration, monotonic_time); exception has kind and reason besides the
-/// metadata, and the exception goes on. All three carry telemetry_span_context, a number that tells
-/// one span from another. The function may take an `outcome&` to add to the stop event.
+/// Runs the function and answers its result. Executes start before (monotonic_time, system_time),
+/// and stop or exception after it (duration, monotonic_time); exception has kind and reason besides
+/// the metadata, and the exception goes on. All three carry telemetry_span_context, a number that
+/// tells one span from another. The function may take an `outcome&` to add to the stop event.
 template <class F>
 auto span(const span_event& event, arguments metadata, F function) {
   constexpr bool adds = std::invocable<F&, outcome&>;
-  static_assert(adds || std::invocable<F&>,
-                "span runs a function of () or of (roost::telemetry::outcome&)");
+  static_assert(
+      adds || std::invocable<F&>, "span runs a function of () or of (roost::telemetry::outcome&)");
   outcome found;
   auto run = [&]() -> decltype(auto) {
     if constexpr (adds)

@@ -1,8 +1,10 @@
-// private: what the thread sanitizer has to be told, because it cannot see it. Nothing in other builds.
+// private: what the thread sanitizer has to be told, because it cannot see it. Nothing in other
+// builds.
 //
-// The CAF library is not instrumented, so the sanitizer sees neither the order that CAF's mailboxes make
-// nor who reads and writes in its handlers' frames. What a thread does as CAF is therefore not checked;
-// its atomics and mutexes still count. CAF's reference counts are compiled again in caf_system.cpp.
+// The CAF library is not instrumented, so the sanitizer sees neither the order that CAF's mailboxes
+// make nor who reads and writes in its handlers' frames. What a thread does as CAF is therefore not
+// checked; its atomics and mutexes still count. CAF's reference counts are compiled again in
+// caf_system.cpp.
 #pragma once
 
 #if defined(__SANITIZE_THREAD__)

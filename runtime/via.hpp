@@ -27,8 +27,8 @@ class name_service {
   name_service& operator=(const name_service&) = delete;
   virtual ~name_service() = default;
 
-  /// Gives the key to `process`, which is the one that calls this. Answers the present owner when the
-  /// key is taken, else nobody. An exception makes the start fail.
+  /// Gives the key to `process`, which is the one that calls this. Answers the present owner when
+  /// the key is taken, else nobody. An exception makes the start fail.
   virtual pid register_name(const std::string& key, pid process) const = 0;
 
   /// Called when a process that has registered does not start after all.
@@ -74,9 +74,7 @@ class process_name {
   bool is_via() const noexcept { return service_ != nullptr; }
 
   /// The process that has this name now, or nobody.
-  pid process() const noexcept {
-    return service_ ? service_->whereis_name(text_) : whereis(text_);
-  }
+  pid process() const noexcept { return service_ ? service_->whereis_name(text_) : whereis(text_); }
 
   /// The name, or the key.
   const std::string& text() const noexcept { return text_; }

@@ -18,8 +18,9 @@ class caf_child_process final : public detail::behavior {
     trap_exit(true);
     actor_ = start_(caf_system());
     if (!actor_)
-      return {detail::init_status::stop,
-              exit_reason("expected the function of a caf_child to start an actor, got none")};
+      return {
+          detail::init_status::stop,
+          exit_reason("expected the function of a caf_child to start an actor, got none")};
     monitor(actor_);
     return {};
   }
@@ -49,10 +50,11 @@ class caf_child_process final : public detail::behavior {
 }  // namespace
 
 child_spec caf_child(std::string id, std::function<caf::actor(caf::actor_system&)> start) {
-  return {.id = std::move(id),
-          .start = detail::starter(
-              [start = std::move(start)] { return std::make_unique<caf_child_process>(start); },
-              process_name{})};
+  return {
+      .id = std::move(id),
+      .start = detail::starter(
+          [start = std::move(start)] { return std::make_unique<caf_child_process>(start); },
+          process_name{})};
 }
 
 }  // namespace roost

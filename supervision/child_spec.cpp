@@ -42,10 +42,11 @@ extra_arguments_scope::~extra_arguments_scope() { offered = before_; }
 
 const void* find_extra_arguments(std::string_view type) {
   if (offered != nullptr && offered->type() == type) return offered->values();
-  auto got = offered == nullptr || offered->type().empty() ? std::string_view("none")
-                                                            : offered->type();
-  throw std::invalid_argument("expected the supervisor's extra_arguments to be " +
-                              std::string(type) + ", got " + std::string(got));
+  auto got =
+      offered == nullptr || offered->type().empty() ? std::string_view("none") : offered->type();
+  throw std::invalid_argument(
+      "expected the supervisor's extra_arguments to be " + std::string(type) + ", got " +
+      std::string(got));
 }
 
 void check_intensity(int max_restarts, std::chrono::milliseconds max_seconds) {

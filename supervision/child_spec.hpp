@@ -79,8 +79,8 @@ class argument_list {
 
 namespace detail {
 
-/// The extra arguments of the supervisor that starts a child just now. Throws std::invalid_argument if
-/// they are of another type.
+/// The extra arguments of the supervisor that starts a child just now. Throws std::invalid_argument
+/// if they are of another type.
 const void* find_extra_arguments(std::string_view type);
 
 /// Makes them known while it lives.
@@ -101,8 +101,8 @@ std::unique_ptr<behavior> make_child(const Args&... args) {
   if constexpr (requires { typename S::extra_arguments; }) {
     using extra = typename S::extra_arguments;
     auto* values = static_cast<const extra*>(find_extra_arguments(type_name<extra>()));
-    return std::apply([&](const auto&... first) { return make_server<S>(first..., args...); },
-                      *values);
+    return std::apply(
+        [&](const auto&... first) { return make_server<S>(first..., args...); }, *values);
   } else {
     return make_server<S>(args...);
   }

@@ -13,12 +13,8 @@ class dynamic_supervisor_process : public behavior, public tree_node {
   // Questions and operations, as messages.
   struct which_children {};
   struct count_children {};
-  struct start_child {
-    child_request request;
-  };
-  struct terminate_child {
-    pid process;
-  };
+  struct start_child { child_request request; };
+  struct terminate_child { pid process; };
 
   explicit dynamic_supervisor_process(dynamic_supervisor::options options);
 
@@ -76,12 +72,8 @@ class dynamic_supervisor_process : public behavior, public tree_node {
     pid child;
     unsigned attempt;
   };
-  struct became_ready {
-    pid child;
-  };
-  struct kill_the_rest {
-    shutdown_time after;
-  };
+  struct became_ready { pid child; };
+  struct kill_the_rest { shutdown_time after; };
 
   using table = boost::unordered_flat_map<pid, child, std::hash<pid>>;
 

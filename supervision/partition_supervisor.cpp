@@ -120,9 +120,7 @@ supervisor_spec spec_of(const partition_supervisor::options& options, partition_
 
 class partition_process final : public detail::supervisor_process {
  public:
-  struct resize {
-    std::size_t partitions;
-  };
+  struct resize { std::size_t partitions; };
 
   partition_process(
       const partition_supervisor::options& options, std::shared_ptr<partition_names> names,

@@ -431,13 +431,17 @@ void mistake(roost::server<orders> events) { roost::notify(events, order_lost{})
 
 #ifdef MISTAKE_handler_of_no_event
 // expect: an event handler needs  void handle_event(const E&)  for at least one
-struct bored { void handle_event(const order_lost&) {} };
+struct bored {
+  void handle_event(const order_lost&) {}
+};
 void mistake(roost::server<orders> events) { roost::add_handler<bored>(events).get(); }
 #endif
 
 #ifdef MISTAKE_event_handler_that_answers_a_number
 // expect: handle_event is  void handle_event(const E&)
-struct chatty { int handle_event(const order_paid&) { return 1; } };
+struct chatty {
+  int handle_event(const order_paid&) { return 1; }
+};
 void mistake(roost::server<orders> events) { roost::add_handler<chatty>(events).get(); }
 #endif
 
@@ -466,17 +470,23 @@ void mistake(roost::server<orders> events) { roost::call<sales>(events, counter:
 
 #ifdef MISTAKE_task_result_of_another_type
 // expect: then() needs a function that takes the task's result
-void mistake() { roost::await(roost::async([] { return 1; })).then([](std::string) {}); }
+void mistake() {
+  roost::await(roost::async([] { return 1; })).then([](std::string) {});
+}
 #endif
 
 #ifdef MISTAKE_task_failure_that_takes_nothing
 // expect: the second function of then() takes  const roost::exit_reason&
-void mistake() { roost::await(roost::async([] { return 1; })).then([](int) {}, [] {}); }
+void mistake() {
+  roost::await(roost::async([] { return 1; })).then([](int) {}, [] {});
+}
 #endif
 
 #ifdef MISTAKE_yield_without_the_optional
 // expect: then() needs a function that takes  std::optional<roost::task_result<T>>
-void mistake() { roost::yield(roost::async([] { return 1; })).then([](int) {}); }
+void mistake() {
+  roost::yield(roost::async([] { return 1; })).then([](int) {});
+}
 #endif
 
 #ifdef MISTAKE_stream_of_other_elements
@@ -511,22 +521,30 @@ void mistake() {
 
 #ifdef MISTAKE_match_of_another_value
 // expect: match<V>() needs a function that says which values fit
-void mistake() { roost::registry{"rooms"}.match<int>("lobby", [](std::string) { return true; }); }
+void mistake() {
+  roost::registry{"rooms"}.match<int>("lobby", [](std::string) { return true; });
+}
 #endif
 
 #ifdef MISTAKE_update_that_answers_nothing
 // expect: update_value<V>() needs a function that answers the new value
-void mistake() { roost::registry{"rooms"}.update_value<int>("lobby", [](int& n) { ++n; }); }
+void mistake() {
+  roost::registry{"rooms"}.update_value<int>("lobby", [](int& n) { ++n; });
+}
 #endif
 
 #ifdef MISTAKE_dispatch_to_a_single_process
 // expect: dispatch() needs a function that takes the processes
-void mistake() { roost::registry{"rooms"}.dispatch("lobby", [](roost::pid) {}); }
+void mistake() {
+  roost::registry{"rooms"}.dispatch("lobby", [](roost::pid) {});
+}
 #endif
 
 #ifdef MISTAKE_select_without_key_and_process
 // expect: select<V>() needs a function that says which entries fit
-void mistake() { roost::registry{"rooms"}.select<int>([](int) { return true; }); }
+void mistake() {
+  roost::registry{"rooms"}.select<int>([](int) { return true; });
+}
 #endif
 
 // --- supervision ---------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-// What the tests share: waiting for conditions instead of sleeping, and one runtime per test binary.
+// What the tests share: waiting for conditions instead of sleeping, and one runtime per test
+// binary.
 #pragma once
 #include "runtime/gen_server.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/runtime.hpp"
-#include <chrono>
 #include <doctest/doctest.h>
+#include <chrono>
 #include <functional>
 #include <future>
 #include <mutex>
@@ -15,8 +16,8 @@ namespace roost::test {
 
 using namespace std::chrono_literals;
 
-/// Polls until the condition holds. The limit is generous: a failing test waits for it, a passing one
-/// does not.
+/// Polls until the condition holds. The limit is generous: a failing test waits for it, a passing
+/// one does not.
 template <class F>
 bool eventually(F condition, std::chrono::milliseconds limit = 10s) {
   auto deadline = std::chrono::steady_clock::now() + limit;

@@ -18,8 +18,8 @@ namespace http = boost::beast::http;
 
 constexpr std::uint32_t max_header = 16 * 1024;
 constexpr std::uint64_t max_body = 1 << 20;
-constexpr std::uint64_t header_limit_ms = 15'000;    // for a whole request to come in
-constexpr std::uint64_t keep_alive_ms = 60'000;      // between two requests
+constexpr std::uint64_t header_limit_ms = 15'000;  // for a whole request to come in
+constexpr std::uint64_t keep_alive_ms = 60'000;    // between two requests
 constexpr std::size_t max_unsent = 32 << 20;
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
@@ -131,8 +131,8 @@ class http_session final : public connection {
       return respond(run(*route, message), head);
     bool reads = head || message.method() == http::verb::get;
     if (reads)
-      if (auto file = static_file(endpoint_->spec.static_files, path,
-                                  view(message[http::field::if_none_match])))
+      if (auto file = static_file(
+              endpoint_->spec.static_files, path, view(message[http::field::if_none_match])))
         return respond(*file, head);
     respond(error_response(404, "Not Found"), head);
   }
@@ -143,8 +143,8 @@ class http_session final : public connection {
     return question == target.npos ? std::string_view() : target.substr(question + 1);
   }
 
-  /// The handler is user code, so it runs as a process of its own: a crash is reported, and answered
-  /// with 500.
+  /// The handler is user code, so it runs as a process of its own: a crash is reported, and
+  /// answered with 500.
   http_response run(const http_route& route, const request& message) {
     http_request request;
     request.method = view(message.method_string());
@@ -182,29 +182,29 @@ class http_session final : public connection {
 
   void upgrade(const request& message, socket_match& match) {
     auto field = [&](http::field name) { return view(message[name]); };
-    auto answer = check_upgrade({.method = view(message.method_string()),
-                                 .http_version = static_cast<int>(message.version()),
-                                 .host = field(http::field::host),
-                                 .upgrade = field(http::field::upgrade),
-                                 .connection = field(http::field::connection),
-                                 .version = field(http::field::sec_websocket_version),
-                                 .key = field(http::field::sec_websocket_key),
-                                 .protocol = field(http::field::sec_websocket_protocol)});
+    auto answer = check_upgrade(
+        {.method = view(message.method_string()),
+         .http_version = static_cast<int>(message.version()),
+         .host = field(http::field::host),
+         .upgrade = field(http::field::upgrade),
+         .connection = field(http::field::connection),
+         .version = field(http::field::sec_websocket_version),
+         .key = field(http::field::sec_websocket_key),
+         .protocol = field(http::field::sec_websocket_protocol)});
     if (answer.status != 101)
       return respond(plain_response(static_cast<int>(answer.status), answer.reason), false);
     if (!origin_is_allowed(message)) return respond(plain_response(403, ""), false);
 
     auto parameters = parse_query(query_of(message)).entries();
-    parameters.insert(parameters.end(), match.path_parameters.begin(),
-                      match.path_parameters.end());
+    parameters.insert(parameters.end(), match.path_parameters.begin(), match.path_parameters.end());
     params all(std::move(parameters));
     auto protocol = choose_protocol(all["vsn"]);
     if (!protocol) return respond(plain_response(403, ""), false);
     connect(answer, *protocol, {match.mount, endpoint_, std::move(all), info(message)});
   }
 
-  void connect(const upgrade_answer& answer, enum protocol protocol,
-               socket_process::request request) {
+  void connect(
+      const upgrade_answer& answer, enum protocol protocol, socket_process::request request) {
     auto behavior = std::make_unique<socket_process>(std::move(request));
     auto* process = behavior.get();
     start_request options;
@@ -213,9 +213,10 @@ class http_session final : public connection {
     if (outcome.status == start_status::ignored) return respond(plain_response(403, ""), false);
     if (outcome.status != start_status::ready)
       return respond(error_response(500, "Internal Server Error"), false);
-    auto response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                    "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-                    answer.accept + "\r\n\r\n";
+    auto response =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
+        answer.accept + "\r\n\r\n";
     output_ += response;
     if (!send_output()) return;
     if (!output_.empty()) return end();  // a client that cannot take 130 bytes takes nothing
@@ -248,8 +249,7 @@ class http_session final : public connection {
     if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address); v4->sin_family == AF_INET) {
       ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
       info.peer_port = ntohs(v4->sin_port);
-    } else if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
-               v6->sin6_family == AF_INET6) {
+    } else if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address); v6->sin6_family == AF_INET6) {
       ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
       info.peer_port = ntohs(v6->sin6_port);
     }
@@ -286,8 +286,8 @@ class http_session final : public connection {
   /// Answers whether the connection is still there.
   bool send_output() {
     while (sent_ < output_.size()) {
-      auto count = ::send(fd(), output_.data() + sent_, output_.size() - sent_,
-                          MSG_NOSIGNAL | MSG_DONTWAIT);
+      auto count =
+          ::send(fd(), output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0 && errno == EAGAIN) {
         watch_output(true);
@@ -341,8 +341,8 @@ int listen_on(const http_options& options) {
   auto where = options.ip + ":" + std::to_string(options.port);
   auto fail = [&](int fd, int error) {
     if (fd >= 0) ::close(fd);
-    throw std::runtime_error("expected to listen on " + where + ", got \"" +
-                             std::string(strerror(error)) + "\"");
+    throw std::runtime_error(
+        "expected to listen on " + where + ", got \"" + std::string(strerror(error)) + "\"");
   };
   sockaddr_storage address{};
   socklen_t size = 0;
@@ -372,9 +372,9 @@ int port_of(int fd) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) < 0) return 0;
-  return ntohs(address.ss_family == AF_INET6
-                   ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                   : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+  return ntohs(
+      address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
+                                    : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
 }
 
 }  // namespace roost::detail

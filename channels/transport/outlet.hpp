@@ -1,5 +1,5 @@
-// private: where the messages for one client go. Belongs to one worker, like everything of a client;
-// so its reference count is a plain number.
+// private: where the messages for one client go. Belongs to one worker, like everything of a
+// client; so its reference count is a plain number.
 #pragma once
 #include "channels/serializer.hpp"
 #include <atomic>
@@ -9,9 +9,7 @@
 namespace roost::detail {
 
 /// A message encoded once for many clients: the bytes of a whole WebSocket frame.
-struct shared_frame {
-  std::string bytes;
-};
+struct shared_frame { std::string bytes; };
 using shared_frame_ptr = std::shared_ptr<const shared_frame>;
 
 class outlet {

@@ -20,8 +20,9 @@ std::vector<std::string_view> segments(std::string_view path) {
 }
 
 /// Answers whether the path has the pattern's form, and collects its parameters.
-bool fits(const std::vector<std::string_view>& pattern, const std::vector<std::string_view>& path,
-          std::vector<params::entry>& parameters) {
+bool fits(
+    const std::vector<std::string_view>& pattern, const std::vector<std::string_view>& path,
+    std::vector<params::entry>& parameters) {
   for (std::size_t i = 0; i < pattern.size(); ++i) {
     if (pattern[i].starts_with(':')) {
       auto value = percent_decode(path[i], false);
@@ -65,8 +66,8 @@ std::string_view content_type(std::string_view extension) {
 
 }  // namespace
 
-std::optional<socket_match> match_socket(const endpoint_spec& spec, std::string_view path,
-                                         std::string_view transport) {
+std::optional<socket_match> match_socket(
+    const endpoint_spec& spec, std::string_view path, std::string_view transport) {
   auto parts = segments(path);
   if (parts.empty() || parts.back() != transport) return std::nullopt;
   parts.pop_back();
@@ -79,8 +80,8 @@ std::optional<socket_match> match_socket(const endpoint_spec& spec, std::string_
   return std::nullopt;
 }
 
-const http_route* match_route(const endpoint_spec& spec, std::string_view method,
-                              std::string_view path) {
+const http_route* match_route(
+    const endpoint_spec& spec, std::string_view method, std::string_view path) {
   for (auto& route : spec.routes) {
     bool wanted = route.method.empty() || route.method == method ||
                   (route.method == "GET" && method == "HEAD");
@@ -125,8 +126,8 @@ params parse_query(std::string_view query) {
   return params(std::move(entries));
 }
 
-std::optional<http_response> static_file(const std::string& directory, std::string_view path,
-                                         std::string_view if_none_match) {
+std::optional<http_response> static_file(
+    const std::string& directory, std::string_view path, std::string_view if_none_match) {
   namespace fs = std::filesystem;
   auto decoded = percent_decode(path, false);
   if (directory.empty() || !decoded) return std::nullopt;

@@ -10,11 +10,11 @@ struct socket_match {
 };
 
 /// The socket whose `<mount>/<transport>` is this path; a trailing slash is accepted.
-std::optional<socket_match> match_socket(const endpoint_spec& spec, std::string_view path,
-                                         std::string_view transport);
+std::optional<socket_match> match_socket(
+    const endpoint_spec& spec, std::string_view path, std::string_view transport);
 
-const http_route* match_route(const endpoint_spec& spec, std::string_view method,
-                              std::string_view path);
+const http_route* match_route(
+    const endpoint_spec& spec, std::string_view method, std::string_view path);
 
 /// Percent-decoded; nothing if it is malformed.
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);
@@ -23,7 +23,7 @@ std::optional<std::string> percent_decode(std::string_view text, bool plus_is_sp
 params parse_query(std::string_view query);
 
 /// The file's response, or nothing if there is none. Answers 304 when the client has it already.
-std::optional<http_response> static_file(const std::string& directory, std::string_view path,
-                                         std::string_view if_none_match);
+std::optional<http_response> static_file(
+    const std::string& directory, std::string_view path, std::string_view if_none_match);
 
 }  // namespace roost::detail

@@ -7,8 +7,8 @@ namespace roost::detail {
 namespace {
 
 constexpr std::size_t read_size = 64 * 1024;
-constexpr std::uint64_t linger_ms = 2000;             // for the client's half of the closing
-constexpr std::size_t linger_bytes = 64 << 20;        // … and as much as it may say meanwhile
+constexpr std::uint64_t linger_ms = 2000;       // for the client's half of the closing
+constexpr std::size_t linger_bytes = 64 << 20;  // … and as much as it may say meanwhile
 
 /// Output buffers of connections that have nothing to send at the moment wait here.
 class buffer_pool {
@@ -47,8 +47,8 @@ std::span<char> read_buffer() {
 
 }  // namespace
 
-web_socket::web_socket(int fd, enum protocol protocol, connection_list& list,
-                       socket_process& process)
+web_socket::web_socket(
+    int fd, enum protocol protocol, connection_list& list, socket_process& process)
     : connection(fd),
       transport(protocol),
       list_(list),
@@ -77,7 +77,8 @@ void web_socket::start(std::string& early) {
   if (!early.empty()) feed(early);
 }
 
-// --- reading ---------------------------------------------------------------------------------------
+// --- reading
+// ---------------------------------------------------------------------------------------
 
 void web_socket::on_io(std::uint32_t events) {
   if (state_ == state::closed) return;
@@ -116,21 +117,27 @@ void web_socket::feed(std::span<char> bytes) {
 void web_socket::on_event(frame_event& event) {
   std::string_view payload{event.payload.data(), event.payload.size()};
   switch (event.kind) {
-    case frame_event::text: return process_->on_text(payload);
-    case frame_event::binary: return process_->on_binary(payload);
-    case frame_event::ping: return append(opcode::pong, payload);
+    case frame_event::text:
+      return process_->on_text(payload);
+    case frame_event::binary:
+      return process_->on_binary(payload);
+    case frame_event::ping:
+      return append(opcode::pong, payload);
     case frame_event::close:
       return close(event.code == close_code::none ? close_code::normal : event.code, {});
     case frame_event::error:
-      logger::debug("protocol error, closing the socket",
-                    {{"process", to_string(socket_)}, {"reason", event.reason}});
+      logger::debug(
+          "protocol error, closing the socket",
+          {{"process", to_string(socket_)}, {"reason", event.reason}});
       return close(event.code, {});
     case frame_event::pong:
-    case frame_event::none: return;
+    case frame_event::none:
+      return;
   }
 }
 
-// --- writing ---------------------------------------------------------------------------------------
+// --- writing
+// ---------------------------------------------------------------------------------------
 
 void web_socket::schedule_flush() {
   if (waiting_to_write_ || flush_queued) return;
@@ -185,8 +192,9 @@ std::size_t web_socket::max_outbound() const {
 void web_socket::close_if_slow() {
   auto waiting = output_.size() - sent_;
   if (state_ != state::open || waiting <= max_outbound()) return;
-  logger::warning("slow consumer, closing the socket",
-                  {{"process", to_string(socket_)}, {"waiting_bytes", waiting}});
+  logger::warning(
+      "slow consumer, closing the socket",
+      {{"process", to_string(socket_)}, {"waiting_bytes", waiting}});
   // What waits stays in front of the close frame: half a frame must not be cut off.
   close(close_code::try_again_later, "slow consumer");
 }
@@ -194,8 +202,8 @@ void web_socket::close_if_slow() {
 void web_socket::send_output() {
   std::string_view bytes = only_ ? std::string_view(only_->bytes) : std::string_view(output_);
   while (sent_ < bytes.size()) {
-    auto count = ::send(fd(), bytes.data() + sent_, bytes.size() - sent_,
-                        MSG_NOSIGNAL | MSG_DONTWAIT);
+    auto count =
+        ::send(fd(), bytes.data() + sent_, bytes.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno != EAGAIN) return lost();
     if (count < 0) {
@@ -221,7 +229,8 @@ void web_socket::watch_output(bool on) {
   worker::current()->rewatch(fd(), on ? EPOLLIN | EPOLLOUT : EPOLLIN, *this);
 }
 
-// --- closing ---------------------------------------------------------------------------------------
+// --- closing
+// ---------------------------------------------------------------------------------------
 
 void web_socket::close(close_code code, std::string_view reason) {
   if (state_ != state::open) return;

@@ -1,5 +1,5 @@
-// private: one WebSocket. Reads frames into the worker's shared buffer and hands them to the socket's
-// process; collects what is written during a turn of the worker and sends it in one go.
+// private: one WebSocket. Reads frames into the worker's shared buffer and hands them to the
+// socket's process; collects what is written during a turn of the worker and sends it in one go.
 //
 // An idle connection holds no buffers. A client that does not read makes the output wait; past
 // `max_outbound` bytes it is closed with 1013, so that it costs nobody else anything.
@@ -62,13 +62,13 @@ class web_socket final : public connection, public flushable, public transport {
   frame_limits limits_;
   frame_decoder decoder_;
   std::string output_;
-  std::size_t sent_ = 0;            // of output_
-  shared_frame_ptr only_;           // a single shared frame is sent without a copy
-  std::uint64_t last_heard_ = 0;    // ms
+  std::size_t sent_ = 0;          // of output_
+  shared_frame_ptr only_;         // a single shared frame is sent without a copy
+  std::uint64_t last_heard_ = 0;  // ms
   std::uint64_t closing_since_ = 0;
   std::size_t swallowed_ = 0;
   state state_ = state::open;
-  bool waiting_to_write_ = false;   // the kernel's buffer is full
+  bool waiting_to_write_ = false;  // the kernel's buffer is full
   bool watching_output_ = false;
   bool half_closed_ = false;
 };

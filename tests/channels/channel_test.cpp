@@ -11,13 +11,12 @@ namespace {
 
 std::atomic<int> terminated{0};
 
-struct nudge {
-  std::string word;
-};
+struct nudge { std::string word; };
 
 struct room_channel {
-  using events = roost::events<"echo", "shout", "shout_from", "later", "crash", "stop", "stop_bad",
-                               "stop_reply", "nothing", "whisper", "nudge_me", "flood">;
+  using events = roost::events<
+      "echo", "shout", "shout_from", "later", "crash", "stop", "stop_bad", "stop_reply", "nothing",
+      "whisper", "nudge_me", "flood">;
   using intercepts = roost::events<"whisper">;
   using infos = roost::messages<nudge>;
 
@@ -31,8 +30,8 @@ struct room_channel {
     bool never = params["later"] == "never";
     if (!never)
       blocking([] { return 1; }).then([ref, accept](int) {
-        roost::reply(ref, accept ? reply_with(ok({{"late", true}}))
-                                 : reply_with(error({{"reason", "no"}})));
+        roost::reply(
+            ref, accept ? reply_with(ok({{"late", true}})) : reply_with(error({{"reason", "no"}})));
       });
     return later(ref);
   }
@@ -101,18 +100,20 @@ struct user_socket {
 
 struct server : node {
   pid top = roost::start_link(supervisor_spec{
-      .children = {child<pub_sub>({.name = "test"}),
-                   child<endpoint>({.pub_sub = "test",
-                                    .http = {.port = 0},
-                                    .sockets = {socket_at<user_socket>("/socket", {.log = false}),
-                                                socket_at<user_socket>(
-                                                    "/short/:room",
-                                                    {.timeout = 300ms,
-                                                     .max_frame_size = 1000,
-                                                     .max_channels = 3,
-                                                     .join_timeout = 50ms,
-                                                     .log = false})},
-                                    .drain_timeout = 2s})}});
+      .children = {
+          child<pub_sub>({.name = "test"}),
+          child<endpoint>(
+              {.pub_sub = "test",
+               .http = {.port = 0},
+               .sockets =
+                   {socket_at<user_socket>("/socket", {.log = false}),
+                    socket_at<user_socket>(
+                        "/short/:room", {.timeout = 300ms,
+                                         .max_frame_size = 1000,
+                                         .max_channels = 3,
+                                         .join_timeout = 50ms,
+                                         .log = false})},
+               .drain_timeout = 2s})}});
   int port = endpoint_port();
 };
 
@@ -132,15 +133,18 @@ TEST_CASE_FIXTURE(server, "a client joins, asks and is answered in order") {
   CHECK(client.status == 101);
   client.send(join_message("room:1"));
   for (int i = 2; i < 100; ++i)
-    client.send("[\"1\",\"" + std::to_string(i) + "\",\"room:1\",\"echo\",{\"n\":" +
-                std::to_string(i) + "}]");
-  CHECK(client.receive() ==
-        R"(["1","1","room:1","phx_reply",{"status":"ok","response":{"topic":"room:1"}}])");
+    client.send(
+        "[\"1\",\"" + std::to_string(i) + "\",\"room:1\",\"echo\",{\"n\":" + std::to_string(i) +
+        "}]");
+  CHECK(
+      client.receive() ==
+      R"(["1","1","room:1","phx_reply",{"status":"ok","response":{"topic":"room:1"}}])");
   for (int i = 2; i < 100; ++i) {
     auto n = std::to_string(i);
-    CHECK(client.receive() == "[\"1\",\"" + n +
-                                  "\",\"room:1\",\"phx_reply\",{\"status\":\"ok\",\"response\":{\"n\":" +
-                                  n + "}}]");
+    CHECK(
+        client.receive() ==
+        "[\"1\",\"" + n +
+            "\",\"room:1\",\"phx_reply\",{\"status\":\"ok\",\"response\":{\"n\":" + n + "}}]");
   }
 }
 
@@ -181,7 +185,8 @@ TEST_CASE_FIXTURE(server, "an intercepted broadcast is rewritten for each member
   CHECK(b.receive() == R"(["1",null,"room:1","whisper",{"x":1,"seen_by":"room:1"}])");
 }
 
-TEST_CASE_FIXTURE(server, "a crashing channel ends alone, with phx_error, and can be joined again") {
+TEST_CASE_FIXTURE(
+    server, "a crashing channel ends alone, with phx_error, and can be joined again") {
   log_capture quiet;
   test_client client(port);
   join(client, "room:1");
@@ -204,8 +209,7 @@ TEST_CASE_FIXTURE(server, "a channel that stops in order is closed, any other re
   CHECK(client.receive() == R"(["1","1","room:1","phx_close",{}])");
   join(client, "room:1");
   client.send(R"(["1","2","room:1","stop_reply",{"a":1}])");
-  CHECK(client.receive() ==
-        R"(["1","2","room:1","phx_reply",{"status":"ok","response":{"a":1}}])");
+  CHECK(client.receive() == R"(["1","2","room:1","phx_reply",{"status":"ok","response":{"a":1}}])");
   CHECK(client.receive() == R"(["1","1","room:1","phx_close",{}])");
   join(client, "room:1");
   client.send(R"(["1","2","room:1","stop_bad",{}])");
@@ -216,27 +220,32 @@ TEST_CASE_FIXTURE(server, "join may refuse, raise, or be of a topic that nobody 
   log_capture quiet;
   test_client client(port);
   client.send(join_message("room:1", R"({"deny":true})"));
-  CHECK(client.receive() ==
-        R"(["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"unauthorized"}}])");
+  CHECK(
+      client.receive() ==
+      R"(["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"unauthorized"}}])");
   client.send(join_message("room:1", R"({"raise":true})"));
-  CHECK(client.receive() ==
-        R"(["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"join crashed"}}])");
+  CHECK(
+      client.receive() ==
+      R"(["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"join crashed"}}])");
   client.send(join_message("room:1", R"({"push":true})"));
   CHECK(client.receive().find("join crashed") != std::string::npos);
   client.send(join_message("other"));
-  CHECK(client.receive() ==
-        R"([null,"1","other","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}])");
+  CHECK(
+      client.receive() ==
+      R"([null,"1","other","phx_reply",{"status":"error","response":{"reason":"unmatched topic"}}])");
   join(client, "room:1");
 }
 
-TEST_CASE_FIXTURE(server, "a join may be answered later; other topics go on, its own messages wait") {
+TEST_CASE_FIXTURE(
+    server, "a join may be answered later; other topics go on, its own messages wait") {
   log_capture quiet;
   test_client client(port);
   join(client, "room:other");
   client.send(join_message("room:1", R"({"later":"ok"})"));
   client.send(R"(["1","2","room:1","echo",{"early":true}])");
-  CHECK(client.receive() ==
-        R"(["1","1","room:1","phx_reply",{"status":"ok","response":{"late":true}}])");
+  CHECK(
+      client.receive() ==
+      R"(["1","1","room:1","phx_reply",{"status":"ok","response":{"late":true}}])");
   CHECK(client.receive().find("early") != std::string::npos);
   client.send(join_message("room:2", R"({"later":"no"})"));
   CHECK(client.receive().find(R"("error","response":{"reason":"no"})") != std::string::npos);
@@ -284,19 +293,20 @@ TEST_CASE_FIXTURE(server, "replies may come from other processes, and messages f
   test_client client(port);
   join(client, "room:1");
   client.send(R"(["1","2","room:1","later",{"a":1}])");
-  CHECK(client.receive() ==
-        R"(["1","2","room:1","phx_reply",{"status":"ok","response":{"a":1}}])");
+  CHECK(client.receive() == R"(["1","2","room:1","phx_reply",{"status":"ok","response":{"a":1}}])");
   client.send(R"(["1","3","room:1","nudge_me",{}])");
   CHECK(client.receive() == R"(["1",null,"room:1","nudged",{"word":"hello"}])");
 }
 
-TEST_CASE_FIXTURE(server, "heartbeats are answered, pings are ponged, references come back as sent") {
+TEST_CASE_FIXTURE(
+    server, "heartbeats are answered, pings are ponged, references come back as sent") {
   test_client client(port);
   client.send(R"([null,"7","phoenix","heartbeat",{}])");
   CHECK(client.receive() == R"([null,"7","phoenix","phx_reply",{"status":"ok","response":{}}])");
   client.send(R"([null,{"odd":[1]},"phoenix","heartbeat",{}])");
-  CHECK(client.receive() ==
-        R"([null,{"odd":[1]},"phoenix","phx_reply",{"status":"ok","response":{}}])");
+  CHECK(
+      client.receive() ==
+      R"([null,{"odd":[1]},"phoenix","phx_reply",{"status":"ok","response":{}}])");
 }
 
 TEST_CASE_FIXTURE(server, "malformed input closes its own socket with the right code") {
@@ -307,12 +317,13 @@ TEST_CASE_FIXTURE(server, "malformed input closes its own socket with the right 
   };
   test_client bystander(port);
   join(bystander, "room:1");
-  for (auto& bad : std::vector<bad_input>{{opcode::text, "not json", 1011},
-                                          {opcode::text, "", 1011},
-                                          {opcode::text, R"({"topic":"x"})", 1011},
-                                          {opcode::text, R"(["1","1","t","e"])", 1011},
-                                          {opcode::binary, "\x07", 1011},
-                                          {opcode::text, "[\"\xff\"]", 1007}}) {
+  for (auto& bad : std::vector<bad_input>{
+           {opcode::text, "not json", 1011},
+           {opcode::text, "", 1011},
+           {opcode::text, R"({"topic":"x"})", 1011},
+           {opcode::text, R"(["1","1","t","e"])", 1011},
+           {opcode::binary, "\x07", 1011},
+           {opcode::text, "[\"\xff\"]", 1007}}) {
     test_client client(port);
     client.send_frame(bad.code, bad.bytes);
     CHECK(client.close_code_received() == bad.close);
@@ -346,7 +357,8 @@ TEST_CASE_FIXTURE(server, "a disconnect broadcast on a socket's id closes it for
   CHECK(bob.receive().find("phx_reply") != std::string::npos);
 }
 
-TEST_CASE_FIXTURE(server, "a silent client is closed so that it comes back, a heart-beating one is not") {
+TEST_CASE_FIXTURE(
+    server, "a silent client is closed so that it comes back, a heart-beating one is not") {
   test_client silent(port, "/short/x/websocket?vsn=2.0.0");
   test_client beating(port, "/short/x/websocket?vsn=2.0.0");
   auto closed = std::async(std::launch::async, [&] { return silent.close_code_received(); });
@@ -403,16 +415,17 @@ TEST_CASE_FIXTURE(node, "a port in use is one clear sentence") {
   log_capture quiet;
   auto start = [](int port) {
     return roost::start_link(supervisor_spec{
-        .children = {child<pub_sub>({.name = "test"}),
-                     child<endpoint>({.pub_sub = "test", .http = {.port = port}})}});
+        .children = {
+            child<pub_sub>({.name = "test"}),
+            child<endpoint>({.pub_sub = "test", .http = {.port = port}})}});
   };
   auto first = start(0);
   auto port = endpoint_port();
   CHECK(is_alive(first));
   auto again = [&] {
     return roost::start_link(supervisor_spec{
-        .children = {child<endpoint>(
-            {.name = "second", .pub_sub = "test", .http = {.port = port}})}});
+        .children = {
+            child<endpoint>({.name = "second", .pub_sub = "test", .http = {.port = port}})}});
   };
   CHECK_THROWS_WITH_AS(again(), doctest::Contains("Address already in use"), start_error);
 }

@@ -4,12 +4,12 @@
 #include "channels/transport/frame_codec.hpp"
 #include "channels/transport/handshake.hpp"
 #include <arpa/inet.h>
-#include <chrono>
-#include <deque>
 #include <poll.h>
-#include <stdexcept>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <chrono>
+#include <deque>
+#include <stdexcept>
 
 namespace roost::test {
 
@@ -23,9 +23,8 @@ class test_client {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
       throw std::runtime_error("cannot connect");
-    send_raw(encode_upgrade({.host = "localhost",
-                             .target = target,
-                             .key = "dGhlIHNhbXBsZSBub25jZQ=="}));
+    send_raw(
+        encode_upgrade({.host = "localhost", .target = target, .key = "dGhlIHNhbXBsZSBub25jZQ=="}));
     auto head = read_head();
     status = std::stoi(head.substr(9, 3));
   }
@@ -100,9 +99,9 @@ class test_client {
       if (count <= 0) return {};
       std::span<char> input(buffer.data(), static_cast<std::size_t>(count));
       while (auto event = decoder_.next(input, {.role = frame_role::client}))
-        queue_.push_back({event.kind,
-                          std::string(event.payload.data(), event.payload.size()),
-                          static_cast<int>(event.code)});
+        queue_.push_back(
+            {event.kind, std::string(event.payload.data(), event.payload.size()),
+             static_cast<int>(event.code)});
     }
     auto first = std::move(queue_.front());
     queue_.pop_front();

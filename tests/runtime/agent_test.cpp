@@ -17,8 +17,9 @@ TEST_CASE_FIXTURE(node, "an agent holds a value; functions read and change it") 
   CHECK(get(a, [](int n) { return n; }).get() == 42);
   CHECK(get_and_update(a, [](int& n) { return n++; }).get() == 42);
   update(a, [](int n) { return n * 2; }).get();
-  CHECK(get(server<agent<int>>{"number"}, [](const int& n) { return std::to_string(n); }).get() ==
-        "86");
+  CHECK(get(server<agent<int>>{"number"}, [](const int& n) {
+          return std::to_string(n);
+        }).get() == "86");
 }
 
 TEST_CASE_FIXTURE(node, "casts are carried out in order, and before a get that follows") {
@@ -49,9 +50,9 @@ TEST_CASE_FIXTURE(node, "functions run in the agent, and a process asks without 
   std::promise<std::pair<int, bool>> answer;
   spawn([&, a] {
     auto me = self();
-    get(a, [me](int n) { return std::pair{n, self() != me}; }).then([&](std::pair<int, bool> p) {
-      answer.set_value(p);
-    });
+    get(a, [me](int n) {
+      return std::pair{n, self() != me};
+    }).then([&](std::pair<int, bool> p) { answer.set_value(p); });
   });
   CHECK(answer.get_future().get() == std::pair{7, true});
 }
@@ -71,8 +72,8 @@ TEST_CASE_FIXTURE(node, "a function that throws crashes the agent; its caller le
       update(a, [](int&) { throw std::runtime_error("cannot count"); }).get(),
       doctest::Contains("cannot count"), process_exit);
   CHECK(eventually([&] { return !is_alive(a.process()); }));
-  CHECK_THROWS_WITH_AS(get(a, [](int n) { return n; }).get(), doctest::Contains("noproc"),
-                       process_exit);
+  CHECK_THROWS_WITH_AS(
+      get(a, [](int n) { return n; }).get(), doctest::Contains("noproc"), process_exit);
 }
 
 TEST_CASE_FIXTURE(node, "an agent that is busy lets its callers time out") {
@@ -80,8 +81,11 @@ TEST_CASE_FIXTURE(node, "an agent that is busy lets its callers time out") {
   std::promise<void> release;
   auto until = release.get_future().share();
   cast(a, [until](int&) { until.wait(); });
-  CHECK_THROWS_WITH_AS(get(a, [](int n) { return n; }, 20ms).get(), doctest::Contains("timeout"),
-                       process_exit);
+  CHECK_THROWS_WITH_AS(
+      get(
+          a, [](int n) { return n; }, 20ms)
+          .get(),
+      doctest::Contains("timeout"), process_exit);
   release.set_value();
   CHECK(get(a, [](int n) { return n; }).get() == 0);
 }

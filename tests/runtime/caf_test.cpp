@@ -5,16 +5,16 @@
 #include "runtime/sys.hpp"
 #include "runtime/tsan.hpp"
 #include "tests/support.hpp"
-#include <algorithm>
 #include <caf/default_attachable.hpp>
 #include <caf/event_based_actor.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
-#include <numeric>
-#include <set>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <algorithm>
+#include <numeric>
+#include <set>
 
 using namespace roost;
 using namespace roost::test;
@@ -113,14 +113,15 @@ struct observer {
 /// Without an argument, CAF binds a reference to nothing, which the sanitizer sees.
 template <class F>
 caf::actor spawn_actor(F function) {
-  return caf_system().spawn([](caf::event_based_actor* self, const F& init) { return init(self); },
-                            std::move(function));
+  return caf_system().spawn(
+      [](caf::event_based_actor* self, const F& init) { return init(self); }, std::move(function));
 }
 
 /// Adds, and has its ways to fail. An error that comes as a message ends it, as CAF has it.
 caf::behavior adder(caf::event_based_actor* self) {
   self->set_default_handler(caf::drop);  // CAF would print what it does not expect
-  self->set_exception_handler([](std::exception_ptr&) -> caf::error { return caf::sec::runtime_error; });
+  self->set_exception_handler(
+      [](std::exception_ptr&) -> caf::error { return caf::sec::runtime_error; });
   return {
       [](int a, int b) { return a + b; },
       [](int a) { return caf::make_message(a, std::string("and more")); },
@@ -214,9 +215,7 @@ struct guardian {
     settle();
   }
   /// Returns when everything sent to it so far has been handled.
-  void settle() const {
-    CHECK(request<std::string>(actor, 10s, "settle").get() == "settle");
-  }
+  void settle() const { CHECK(request<std::string>(actor, 10s, "settle").get() == "settle"); }
   bool heard_down(const caf::actor& who, const caf::error& why) const {
     return told->has(false, who, why);
   }
@@ -229,11 +228,11 @@ struct guardian {
 };
 
 bool is_gone(const caf::actor& actor) {
-  return eventually(
-      [&] { return actor->getf(caf::abstract_actor::is_terminated_flag); });
+  return eventually([&] { return actor->getf(caf::abstract_actor::is_terminated_flag); });
 }
 
-// --- asking as an actor does -----------------------------------------------------------------------
+// --- asking as an actor does
+// -----------------------------------------------------------------------
 
 template <class R>
 struct answer {
@@ -253,8 +252,9 @@ answer<R> ask(const caf::actor& to, Ts... values) {
   auto& self = thread.self;
   answer<R> result;
   self->request(to, std::chrono::seconds(10), std::move(values)...)
-      .receive([&](const R& value) { result.value = value; },
-               [&](const caf::error& error) { result.error = error; });
+      .receive(
+          [&](const R& value) { result.value = value; },
+          [&](const caf::error& error) { result.error = error; });
   return result;
 }
 
@@ -334,7 +334,8 @@ TEST_CASE_FIXTURE(node, "a process takes part in a composition of actors") {
   CHECK(ask<int>(half * to_caf(l.process()), "elsewhere").value == 21);  // … and the first
 }
 
-TEST_CASE_FIXTURE(node, "a process that has gone drops messages and answers requests with an error") {
+TEST_CASE_FIXTURE(
+    node, "a process that has gone drops messages and answers requests with an error") {
   log_capture quiet;
   auto l = roost::start<ledger>();
   auto handle = to_caf(l.process());
@@ -394,7 +395,8 @@ TEST_CASE_FIXTURE(node, "a limited mailbox limits actors too") {
   CHECK(call(l, ledger::get{}).get().size() <= 20);
 }
 
-// --- the end of a process, as actors see it --------------------------------------------------------
+// --- the end of a process, as actors see it
+// --------------------------------------------------------
 
 TEST_CASE_FIXTURE(node, "an actor monitors a process and reads how it ended") {
   log_capture quiet;
@@ -508,7 +510,8 @@ TEST_CASE_FIXTURE(node, "a link that was taken back is harmless, on either side"
   CHECK(g.told->count() == 0);
 }
 
-// --- the end of an actor, as processes see it ------------------------------------------------------
+// --- the end of an actor, as processes see it
+// ------------------------------------------------------
 
 TEST_CASE_FIXTURE(node, "a process that traps exits reads who ended, and how") {
   observer o;
@@ -711,21 +714,26 @@ TEST_CASE_FIXTURE(node, "a request that fails says why") {
     auto outside = failure_of([&] { ask().get(); });
     auto reason = std::make_shared<std::promise<std::string>>();
     spawn([=] {
-      ask().then([=](int) { reason->set_value("no failure"); },
-                 [=](const exit_reason& why) { reason->set_value(why.to_string()); });
+      ask().then(
+          [=](int) { reason->set_value("no failure"); },
+          [=](const exit_reason& why) { reason->set_value(why.to_string()); });
     });
     CHECK(reason->get_future().get() == outside);
     return outside;
   };
   actor = spawn_adder();
-  CHECK(fails([=] { return request<int>(actor, 10s, "refuse"); }) ==
-        "system_error(invalid_argument)");
-  CHECK(fails([=] { return request<int>(actor, 10s, 1); }) ==
-        "expected the actor to answer int, got (1, \"and more\")");
-  CHECK(fails([=] { return request<int>(actor, 10s, 1, 2, 3); }) ==
-        "system_error(unexpected_message)");
-  CHECK(fails([=] { return request<int>(spawn_adder(), 10s, "throw"); }) ==
-        "system_error(runtime_error)");
+  CHECK(fails([=] {
+          return request<int>(actor, 10s, "refuse");
+        }) == "system_error(invalid_argument)");
+  CHECK(fails([=] {
+          return request<int>(actor, 10s, 1);
+        }) == "expected the actor to answer int, got (1, \"and more\")");
+  CHECK(fails([=] {
+          return request<int>(actor, 10s, 1, 2, 3);
+        }) == "system_error(unexpected_message)");
+  CHECK(fails([=] {
+          return request<int>(spawn_adder(), 10s, "throw");
+        }) == "system_error(runtime_error)");
   end(actor, caf::exit_reason::user_shutdown);
   REQUIRE(is_gone(actor));
   CHECK(fails([=] { return request<int>(actor, 10s, 1, 2); }) == "noproc");
@@ -775,8 +783,9 @@ TEST_CASE_FIXTURE(node, "a process asks a process through its handle, even itsel
   auto l = roost::start<ledger>();
   auto handle = to_caf(l.process());
   CHECK(request<int>(handle, 10s, "count").get() == 0);
-  CHECK(failure_of([&] { request<int>(handle, 10s, "no such word").get(); }) ==
-        "system_error(unexpected_message)");
+  CHECK(failure_of([&] {
+          request<int>(handle, 10s, "no such word").get();
+        }) == "system_error(unexpected_message)");
   exit(l.process(), exit_reason::kill);
   REQUIRE(is_gone(handle));
   CHECK(failure_of([&] { request<int>(handle, 10s, "count").get(); }) == "noproc");
@@ -795,8 +804,8 @@ TEST_CASE("exit reasons survive the way there and back") {
 }
 
 TEST_CASE("without a runtime there is no actor system") {
-  CHECK_THROWS_WITH_AS(caf_system(), doctest::Contains("write `roost::runtime runtime;`"),
-                       std::logic_error);
+  CHECK_THROWS_WITH_AS(
+      caf_system(), doctest::Contains("write `roost::runtime runtime;`"), std::logic_error);
   CHECK_FALSE(to_caf(pid{12345, 0}));
 }
 
@@ -841,8 +850,7 @@ TEST_CASE_FIXTURE(node, "links made and broken from both sides at once leave not
   std::thread actor([&] {
     for (int i = 0; i < 300; ++i) g.tell(i % 2 == 0 ? "link" : "unlink", o.handle());
   });
-  for (int i = 0; i < 300; ++i)
-    o.run([&] { i % 2 == 0 ? link(g.actor) : unlink(g.actor); });
+  for (int i = 0; i < 300; ++i) o.run([&] { i % 2 == 0 ? link(g.actor) : unlink(g.actor); });
   actor.join();
   g.tell("unlink", o.handle());
   o.run([&] { unlink(g.actor); });
@@ -958,7 +966,8 @@ TEST_CASE("a runtime ends while actors are busy, asked and linked") {
         self->send(self, 1);
         return {[=](int n) {
           self->send(self, n);
-          self->request(handle, std::chrono::seconds(10), "count").then([](int) {}, [](caf::error&) {});
+          self->request(handle, std::chrono::seconds(10), "count")
+              .then([](int) {}, [](caf::error&) {});
         }};
       });
     spawn(ask_silent);

@@ -1,6 +1,6 @@
 #include "tests/support.hpp"
-#include <algorithm>
 #include <sys/resource.h>
+#include <algorithm>
 
 using namespace roost;
 using namespace roost::test;
@@ -11,9 +11,7 @@ using steady = std::chrono::steady_clock;
 
 /// Sends back whatever reaches it, for ever.
 struct player {
-  struct ball {
-    pid from;
-  };
+  struct ball { pid from; };
   using messages = roost::messages<>;
   using infos = roost::messages<ball>;
   void handle_info(ball b) { send(b.from, ball{self()}); }
@@ -75,7 +73,8 @@ TEST_CASE_FIXTURE(node, "processes that never rest do not starve the others") {
   }
   std::sort(waited.begin(), waited.end());
   auto median = waited[waited.size() / 2];
-  MESSAGE("median " << milliseconds(median) << " ms, worst " << milliseconds(waited.back()) << " ms");
+  MESSAGE(
+      "median " << milliseconds(median) << " ms, worst " << milliseconds(waited.back()) << " ms");
   // The promise is 10 ms on a machine of its own; tests share theirs.
   CHECK(median < 50ms);
 }

@@ -1,5 +1,5 @@
-#include "tests/support.hpp"
 #include "runtime/blocking.hpp"
+#include "tests/support.hpp"
 
 using namespace roost;
 using namespace roost::test;
@@ -10,7 +10,10 @@ struct counter {
   struct get { using reply = int; };
   struct bump { int by = 1; };
   struct crash {};
-  struct stop_with { using reply = std::string; std::string last; };
+  struct stop_with {
+    using reply = std::string;
+    std::string last;
+  };
   using messages = roost::messages<get, bump, crash, stop_with>;
 
   int value = 0;
@@ -60,8 +63,11 @@ struct asker {
   }
   call_result<std::string> handle_call(ask_slowly, from<std::string> client) {
     call(slow, gate::wait{}, 20ms)
-        .then([client](std::string word) { client.reply(word); },
-              [client](const exit_reason& reason) { client.reply("no answer: " + reason.to_string()); });
+        .then(
+            [client](std::string word) { client.reply(word); },
+            [client](const exit_reason& reason) {
+              client.reply("no answer: " + reason.to_string());
+            });
     return noreply();
   }
 };
@@ -94,8 +100,10 @@ struct late_starter {
   std::string text;
   static init_result<late_starter> init(bool good, init_ref<late_starter> ref) {
     blocking([] { return std::string("loaded"); }).then([ref, good](std::string text) {
-      if (good) ref.finish(late_starter{text});
-      else ref.stop("nothing to load");
+      if (good)
+        ref.finish(late_starter{text});
+      else
+        ref.stop("nothing to load");
     });
     return later(ref);
   }
@@ -151,10 +159,12 @@ TEST_CASE_FIXTURE(node, "a call times out after its time; the late reply is drop
 
 TEST_CASE_FIXTURE(node, "the caller learns at once when the server is not there, or dies") {
   log_capture quiet;
-  CHECK_THROWS_WITH_AS(call(server<counter>{"nobody"}, counter::get{}).get(),
-                       doctest::Contains("noproc"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      call(server<counter>{"nobody"}, counter::get{}).get(), doctest::Contains("noproc"),
+      process_exit);
   auto g = roost::start<gate>();
-  auto answer = std::async(std::launch::async, [&] { return call(g, gate::wait{}, infinity).get(); });
+  auto answer =
+      std::async(std::launch::async, [&] { return call(g, gate::wait{}, infinity).get(); });
   REQUIRE(eventually([&] { return call(g, gate::count{}).get() == 1; }));
   exit(g.process(), exit_reason::kill);
   CHECK_THROWS_WITH_AS(answer.get(), doctest::Contains("killed"), process_exit);
@@ -212,8 +222,8 @@ TEST_CASE_FIXTURE(node, "init may finish later; messages wait for it") {
   log_capture quiet;
   auto s = roost::start<late_starter>(true);
   CHECK(call(s, late_starter::get{}).get() == "loaded");
-  CHECK_THROWS_WITH_AS(roost::start<late_starter>(false), doctest::Contains("nothing to load"),
-                       start_error);
+  CHECK_THROWS_WITH_AS(
+      roost::start<late_starter>(false), doctest::Contains("nothing to load"), start_error);
 }
 
 TEST_CASE_FIXTURE(node, "terminate runs for a trapped exit of the parent, with its reason") {
@@ -229,10 +239,11 @@ TEST_CASE_FIXTURE(node, "terminate runs for a trapped exit of the parent, with i
 TEST_CASE_FIXTURE(node, "get() in a process and then() outside say what to use instead") {
   auto c = roost::start<counter>(1);
   in_process([c] {
-    CHECK_THROWS_WITH_AS(call(c, counter::get{}).get(), doctest::Contains("use .then"), std::logic_error);
+    CHECK_THROWS_WITH_AS(
+        call(c, counter::get{}).get(), doctest::Contains("use .then"), std::logic_error);
   });
-  CHECK_THROWS_WITH_AS(call(c, counter::get{}).then([](int) {}), doctest::Contains("use .get"),
-                       std::logic_error);
+  CHECK_THROWS_WITH_AS(
+      call(c, counter::get{}).then([](int) {}), doctest::Contains("use .get"), std::logic_error);
 }
 
 TEST_CASE_FIXTURE(node, "unknown messages: info is logged, the server lives") {

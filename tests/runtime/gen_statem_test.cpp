@@ -42,18 +42,20 @@ struct code_lock {
   void handle_enter(in<state::open>, state) { ++opened; }
 };
 
-/// Does what its events tell it to, and writes down what happens to it. One function for all states.
+/// Does what its events tell it to, and writes down what happens to it. One function for all
+/// states.
 struct recorder {
   enum class state { first, second, third };
 
   struct note { std::string text; };
   struct postponed_in_first { std::string text; };
   struct go { state to; };
-  struct ask { using reply = std::string; std::string text; };
-  struct lines { using reply = log_lines; };
-  struct act {
-    std::function<event_result<recorder>(recorder&)> what;
+  struct ask {
+    using reply = std::string;
+    std::string text;
   };
+  struct lines { using reply = log_lines; };
+  struct act { std::function<event_result<recorder>(recorder&)> what; };
   struct inner { std::string text; };
   using messages = roost::messages<note, postponed_in_first, go, ask, lines, act>;
   using internals = roost::messages<inner>;
@@ -215,15 +217,15 @@ TEST_CASE_FIXTURE(node, "what is postponed waits for the next state, in its orde
   cast(r, recorder::note{"d"});
   cast(r, recorder::go{state::second});
   cast(r, recorder::note{"e"});
-  CHECK(written(r) == log_lines{"first d", "second from first", "second a", "second b", "second c",
-                                "second e"});
+  CHECK(
+      written(r) ==
+      log_lines{"first d", "second from first", "second a", "second b", "second c", "second e"});
 }
 
 TEST_CASE_FIXTURE(node, "many events are tried again in turns, and new ones stay behind them") {
   auto r = roost::start<recorder>();
   act(r, [r](recorder&) -> recorder::result {
-    for (int i = 0; i < 1000; ++i)
-      cast(r, recorder::postponed_in_first{std::to_string(i)});
+    for (int i = 0; i < 1000; ++i) cast(r, recorder::postponed_in_first{std::to_string(i)});
     cast(r, recorder::go{state::second});
     cast(r, recorder::note{"last"});
     cast(r, recorder::go{state::third});
@@ -266,7 +268,8 @@ TEST_CASE_FIXTURE(node, "staying is no change of state: what is postponed goes o
   CHECK(written(r) == log_lines{"first from first", "second from first", "second a"});
 }
 
-TEST_CASE_FIXTURE(node, "an event of next_event comes first, then what was postponed, then the rest") {
+TEST_CASE_FIXTURE(
+    node, "an event of next_event comes first, then what was postponed, then the rest") {
   auto r = roost::start<recorder>();
   cast(r, recorder::postponed_in_first{"postponed"});
   act(r, [r](recorder&) -> recorder::result {
@@ -275,16 +278,18 @@ TEST_CASE_FIXTURE(node, "an event of next_event comes first, then what was postp
         state::second, next_event(recorder::inner{"one"}), next_event(recorder::note{"two"}));
   });
   CHECK(eventually([&] { return written(r).size() == 5; }));
-  CHECK(written(r) == log_lines{"second from first", "second one", "second two",
-                                "second postponed", "second waiting"});
+  CHECK(
+      written(r) ==
+      log_lines{
+          "second from first", "second one", "second two", "second postponed", "second waiting"});
 }
 
 TEST_CASE_FIXTURE(node, "a call can be inserted again, with its caller") {
   auto r = roost::start<recorder>();
   act(r, [](recorder&) -> recorder::result {
     // Its caller is nobody; what matters is that it is handled as the call that it is.
-    return next_state(state::second,
-                      next_event(recorder::ask{.text = "again"}, from<std::string>()));
+    return next_state(
+        state::second, next_event(recorder::ask{.text = "again"}, from<std::string>()));
   });
   CHECK(written(r) == log_lines{"second from first", "second again"});
 }
@@ -329,14 +334,16 @@ TEST_CASE_FIXTURE(node, "an event time-out is cancelled by any other event") {
   CHECK(eventually([&] { return told.load(); }));
 }
 
-TEST_CASE_FIXTURE(node, "generic time-outs have names, run side by side, and outlive a change of state") {
+TEST_CASE_FIXTURE(
+    node, "generic time-outs have names, run side by side, and outlive a change of state") {
   auto r = roost::start<recorder>();
   act(r, [r](recorder&) -> recorder::result {
     cast(r, recorder::go{state::third});
     act(r, [](recorder&) -> recorder::result { return cancel_generic_timeout("c"); });
-    return next_state(state::second, generic_timeout("a", 20ms, recorder::inner{"a"}),
-                      generic_timeout("b", 10ms, recorder::inner{"b"}),
-                      generic_timeout("c", 5ms, recorder::inner{"c"}));
+    return next_state(
+        state::second, generic_timeout("a", 20ms, recorder::inner{"a"}),
+        generic_timeout("b", 10ms, recorder::inner{"b"}),
+        generic_timeout("c", 5ms, recorder::inner{"c"}));
   });
   CHECK(eventually([&] { return written(r).size() == 4; }));
   CHECK(written(r) == log_lines{"second from first", "third from second", "third b", "third a"});
@@ -345,16 +352,17 @@ TEST_CASE_FIXTURE(node, "generic time-outs have names, run side by side, and out
 TEST_CASE_FIXTURE(node, "a time-out that is started again replaces the one that runs") {
   auto r = roost::start<recorder>();
   act(r, [](recorder&) -> recorder::result {
-    return keep_state(generic_timeout("a", 1ms, recorder::inner{"old"}),
-                      generic_timeout("a", 10ms, recorder::inner{"new"}));
+    return keep_state(
+        generic_timeout("a", 1ms, recorder::inner{"old"}),
+        generic_timeout("a", 10ms, recorder::inner{"new"}));
   });
   CHECK(eventually([&] { return !written(r).empty(); }));
   CHECK(written(r) == log_lines{"first new"});
   act(r, [](recorder&) -> recorder::result {
-    return keep_state(generic_timeout("a", 5ms, recorder::inner{"never"}), state_timeout(5ms),
-                      generic_timeout("a", infinity, recorder::inner{"never"}),
-                      cancel_state_timeout(),
-                      generic_timeout("end", 20ms, recorder::inner{"end"}));
+    return keep_state(
+        generic_timeout("a", 5ms, recorder::inner{"never"}), state_timeout(5ms),
+        generic_timeout("a", infinity, recorder::inner{"never"}), cancel_state_timeout(),
+        generic_timeout("end", 20ms, recorder::inner{"end"}));
   });
   CHECK(eventually([&] { return written(r).size() == 2; }));
   CHECK(written(r) == log_lines{"first new", "first end"});
@@ -365,8 +373,9 @@ TEST_CASE_FIXTURE(node, "the event of a running time-out is updated, its time is
   auto started = std::chrono::steady_clock::now();
   act(r, [r](recorder&) -> recorder::result {
     act(r, [](recorder&) -> recorder::result {
-      return keep_state(update_generic_timeout("a", recorder::inner{"new"}),
-                        update_state_timeout(recorder::inner{"state"}));
+      return keep_state(
+          update_generic_timeout("a", recorder::inner{"new"}),
+          update_state_timeout(recorder::inner{"state"}));
     });
     return keep_state(generic_timeout("a", 20ms, recorder::inner{"old"}), state_timeout(20ms));
   });
@@ -387,8 +396,9 @@ TEST_CASE_FIXTURE(node, "a time-out may come at a time rather than after a while
   auto at = std::chrono::steady_clock::now() + 20ms;
   std::promise<bool> late;
   act(r, [&](recorder&) -> recorder::result {
-    return keep_state(generic_timeout("past", std::chrono::steady_clock::now() - 1h, recorder::inner{"past"}),
-                      state_timeout(at, recorder::act{[&](recorder&) -> recorder::result {
+    return keep_state(
+        generic_timeout("past", std::chrono::steady_clock::now() - 1h, recorder::inner{"past"}),
+        state_timeout(at, recorder::act{[&](recorder&) -> recorder::result {
                         late.set_value(std::chrono::steady_clock::now() >= at);
                         return keep_state();
                       }}));
@@ -397,20 +407,22 @@ TEST_CASE_FIXTURE(node, "a time-out may come at a time rather than after a while
   CHECK(written(r) == log_lines{"first past"});
 }
 
-TEST_CASE_FIXTURE(node, "a time-out of zero comes after what waits inside and before what is outside") {
+TEST_CASE_FIXTURE(
+    node, "a time-out of zero comes after what waits inside and before what is outside") {
   auto r = roost::start<recorder>();
   act(r, [r](recorder&) -> recorder::result {
     cast(r, recorder::note{"outside"});
-    return keep_state(state_timeout(0ms, recorder::inner{"zero"}), event_timeout(0ms),
-                      next_event(recorder::inner{"inside"}));
+    return keep_state(
+        state_timeout(0ms, recorder::inner{"zero"}), event_timeout(0ms),
+        next_event(recorder::inner{"inside"}));
   });
   CHECK(eventually([&] { return written(r).size() == 3; }));
   CHECK(written(r) == log_lines{"first inside", "first zero", "first outside"});
   act(r, [](recorder&) -> recorder::result { return event_timeout(0ms); });
   CHECK(eventually([&] { return written(r).back() == "first timeout"; }));
   act(r, [](recorder&) -> recorder::result {
-    return keep_state(state_timeout(0ms, recorder::inner{"cancelled"}),
-                      next_event(recorder::go{state::second}));
+    return keep_state(
+        state_timeout(0ms, recorder::inner{"cancelled"}), next_event(recorder::go{state::second}));
   });
   CHECK(written(r).back() == "second from first");
 }
@@ -420,15 +432,13 @@ TEST_CASE_FIXTURE(node, "a machine may begin in any state, with actions, or not 
   auto c = roost::start<connection>(std::string("greet"));
   CHECK(call(c, connection::sent{}).get() == log_lines{"hello"});
   CHECK_FALSE(roost::start<connection>(std::string("ignore")));
-  CHECK_THROWS_WITH_AS(roost::start<connection>(std::string("stop")), doctest::Contains("no network"),
-                       start_error);
+  CHECK_THROWS_WITH_AS(
+      roost::start<connection>(std::string("stop")), doctest::Contains("no network"), start_error);
 }
 
 TEST_CASE_FIXTURE(node, "one overload may postpone everything; the state behind it gets it all") {
   auto c = roost::start<connection>(std::string());
-  auto answer = std::async(std::launch::async, [&] {
-    return call(c, connection::sent{}).get();
-  });
+  auto answer = std::async(std::launch::async, [&] { return call(c, connection::sent{}).get(); });
   cast(c, connection::send{"a"});
   cast(c, connection::send{"b"});
   CHECK(answer.wait_for(20ms) == std::future_status::timeout);
@@ -493,7 +503,8 @@ TEST_CASE_FIXTURE(node, "an event of its own that a state does not handle crashe
   CHECK(eventually([&] { return log.saw("crash_report", "alarm in state asleep"); }));
 }
 
-TEST_CASE_FIXTURE(node, "a machine that feeds itself leaves its worker to others, and can be killed") {
+TEST_CASE_FIXTURE(
+    node, "a machine that feeds itself leaves its worker to others, and can be killed") {
   std::atomic<long> turns{0};
   std::vector<server<spinner>> spinners;
   for (int i = 0; i < 4; ++i) spinners.push_back(roost::start<spinner>(&turns));
@@ -507,7 +518,8 @@ TEST_CASE_FIXTURE(node, "a machine that feeds itself leaves its worker to others
   }
 }
 
-TEST_CASE_FIXTURE(node, "an operator sees the state and the data of a machine, and changes the data") {
+TEST_CASE_FIXTURE(
+    node, "an operator sees the state and the data of a machine, and changes the data") {
   auto lock = roost::start<code_lock>(std::string("42"), std::chrono::milliseconds(1h));
   cast(lock, code_lock::button{4});
   CHECK(sys::get_state(lock).get().entered == "4");
@@ -518,8 +530,9 @@ TEST_CASE_FIXTURE(node, "an operator sees the state and the data of a machine, a
   }).get();
   cast(lock, code_lock::button{3});
   CHECK(call(lock, code_lock::is_open{}).get());
-  CHECK_THROWS_WITH_AS(sys::get_state(server<vault>{lock.process()}).get(),
-                       doctest::Contains("expected a server of type"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      sys::get_state(server<vault>{lock.process()}).get(),
+      doctest::Contains("expected a server of type"), process_exit);
 }
 
 TEST_CASE_FIXTURE(node, "a machine ends with its parent") {

@@ -1,7 +1,8 @@
-// The processes that model_test.cpp drives: they do what a script says and write down what they see.
+// The processes that model_test.cpp drives: they do what a script says and write down what they
+// see.
 #pragma once
-#include "tests/support.hpp"
 #include "runtime/process_info.hpp"
+#include "tests/support.hpp"
 #include <algorithm>
 #include <atomic>
 
@@ -28,14 +29,25 @@ struct diary {
 
 struct step {
   enum class kind {
-    link, unlink, monitor, demonitor, trap, tell, ask, exit,  // things that one does
-    start, start_linked, run,                                 // new processes
-    stop, leave, fail                                         // ends of oneself
+    link,
+    unlink,
+    monitor,
+    demonitor,
+    trap,
+    tell,
+    ask,
+    exit,  // things that one does
+    start,
+    start_linked,
+    run,  // new processes
+    stop,
+    leave,
+    fail  // ends of oneself
   };
   kind what;
   std::uint32_t target = 0;  // what the model calls `whom`
   pid whom = {};
-  std::uint64_t number = 0;  // of the message or monitor; run: how many messages
+  std::uint64_t number = 0;   // of the message or monitor; run: how many messages
   std::uint64_t monitor = 0;  // run
   exit_reason reason = {};
   bool flag = false;  // trap: on or off; demonitor: with flush; run: ends with a crash
@@ -52,17 +64,13 @@ std::string crash_text(std::uint64_t number) { return "crash " + std::to_string(
 
 class subject {
  public:
-  struct follow {
-    std::shared_ptr<const script> steps;
-  };
+  struct follow { std::shared_ptr<const script> steps; };
   struct question {
     using reply = std::uint64_t;
     pid asker;
     std::uint64_t number;
   };
-  struct sync {
-    using reply = void;
-  };
+  struct sync { using reply = void; };
   using messages = roost::messages<follow, question, sync>;
   using infos = roost::messages<note>;
 
@@ -135,26 +143,40 @@ class subject {
 
   void take(const step& step) {
     switch (step.what) {
-      case step::kind::link: return link(step.whom);
-      case step::kind::unlink: return unlink(step.whom);
-      case step::kind::monitor: return monitors_.push_back({monitor(step.whom), step.number});
-      case step::kind::demonitor: return take_back(step);
-      case step::kind::trap: return void(trap_exit(step.flag));
-      case step::kind::tell: return send(step.whom, note{self(), step.number});
-      case step::kind::ask: return ask(step);
-      case step::kind::exit: return exit(step.whom, step.reason);
-      case step::kind::start: return void(roost::start<subject>(step.child));
-      case step::kind::start_linked: return void(roost::start_link<subject>(step.child));
-      case step::kind::run: return run(step);
-      case step::kind::stop: return;
-      case step::kind::leave: exit(step.reason);
-      case step::kind::fail: throw std::runtime_error(crash_text(step.number));
+      case step::kind::link:
+        return link(step.whom);
+      case step::kind::unlink:
+        return unlink(step.whom);
+      case step::kind::monitor:
+        return monitors_.push_back({monitor(step.whom), step.number});
+      case step::kind::demonitor:
+        return take_back(step);
+      case step::kind::trap:
+        return void(trap_exit(step.flag));
+      case step::kind::tell:
+        return send(step.whom, note{self(), step.number});
+      case step::kind::ask:
+        return ask(step);
+      case step::kind::exit:
+        return exit(step.whom, step.reason);
+      case step::kind::start:
+        return void(roost::start<subject>(step.child));
+      case step::kind::start_linked:
+        return void(roost::start_link<subject>(step.child));
+      case step::kind::run:
+        return run(step);
+      case step::kind::stop:
+        return;
+      case step::kind::leave:
+        exit(step.reason);
+      case step::kind::fail:
+        throw std::runtime_error(crash_text(step.number));
     }
   }
 
   void take_back(const step& step) {
-    auto found = std::find_if(monitors_.begin(), monitors_.end(),
-                              [&](auto& m) { return m.number == step.number; });
+    auto found = std::find_if(
+        monitors_.begin(), monitors_.end(), [&](auto& m) { return m.number == step.number; });
     if (found == monitors_.end()) return;  // it fired before
     bool was_armed = demonitor(found->ref, {.flush = step.flag});
     add({event::kind::demonitored, step.whom, step.number, {}, was_armed});
@@ -229,11 +251,12 @@ struct prober {
     auto all = std::make_shared<gathering<pid>>(m.all.size() + 1, std::vector<pid>{}, asker);
     for (auto process : m.all)
       call(server<subject>(process), subject::sync{}, infinity)
-          .then([all] { all->one_less(); },
-                [all, process](const exit_reason&) {
-                  all->found.push_back(process);
-                  all->one_less();
-                });
+          .then(
+              [all] { all->one_less(); },
+              [all, process](const exit_reason&) {
+                all->found.push_back(process);
+                all->one_less();
+              });
     all->one_less();
     return noreply();
   }

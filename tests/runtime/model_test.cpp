@@ -1,18 +1,20 @@
-// Thousands of processes do what a seeded driver tells them, and a simple model of the semantics says
-// what must come of it.
+// Thousands of processes do what a seeded driver tells them, and a simple model of the semantics
+// says what must come of it.
 //
-// The driver works in rounds: each process that takes part gets a script of steps (link, monitor, send,
-// exit, …), all of them run at the same time, and when the node has come to rest everything that can be
-// seen is compared with the model: who is alive, why the others ended, each message, EXIT and DOWN with
-// its sender, reason and place in the order, and links, monitors and flags as process_info shows them.
+// The driver works in rounds: each process that takes part gets a script of steps (link, monitor,
+// send, exit, …), all of them run at the same time, and when the node has come to rest everything
+// that can be seen is compared with the model: who is alive, why the others ended, each message,
+// EXIT and DOWN with its sender, reason and place in the order, and links, monitors and flags as
+// process_info shows them.
 //
 //   grow    links, monitors, messages, calls and new processes, by everybody: all of it commutes
 //   shrink  unlink and demonitor, by everybody: commutes as well
-//   die     ends of every kind. Links stay inside a family, so ends in different families do not meet,
+//   die     ends of every kind. Links stay inside a family, so ends in different families do not
+//   meet,
 //           and the model knows who goes and why. Bystanders of other families go on growing
 //   chaos   everything at once. The model does not know how the races end: it checks what must hold
-//           however they do (each monitor fires once, nobody survives the crash of a process that it is
-//           surely linked to, …) and goes on from what it sees
+//           however they do (each monitor fires once, nobody survives the crash of a process that
+//           it is surely linked to, …) and goes on from what it sees
 //
 // A difference is reported with the seed, the round and both views. ROOST_MODEL_SEED,
 // ROOST_MODEL_SECONDS and ROOST_MODEL_PROCESSES in the environment ask for another run.
@@ -65,14 +67,22 @@ struct outcome {
 
 const char* name_of(event::kind kind) {
   switch (kind) {
-    case event::kind::note: return "message";
-    case event::kind::question: return "question";
-    case event::kind::exited: return "EXIT";
-    case event::kind::down: return "DOWN";
-    case event::kind::answer: return "answer";
-    case event::kind::unanswered: return "no answer";
-    case event::kind::demonitored: return "demonitored";
-    case event::kind::overlap: return "another handler at the same time";
+    case event::kind::note:
+      return "message";
+    case event::kind::question:
+      return "question";
+    case event::kind::exited:
+      return "EXIT";
+    case event::kind::down:
+      return "DOWN";
+    case event::kind::answer:
+      return "answer";
+    case event::kind::unanswered:
+      return "no answer";
+    case event::kind::demonitored:
+      return "demonitored";
+    case event::kind::overlap:
+      return "another handler at the same time";
   }
   return "?";
 }
@@ -97,8 +107,8 @@ std::string show(const event& event) {
 
 std::string show(const step& step) {
   constexpr const char* names[] = {"link", "unlink", "monitor", "demonitor", "trap_exit",
-                                   "tell", "ask", "exit", "start", "start_link",
-                                   "run", "stop", "leave", "fail"};
+                                   "tell", "ask",    "exit",    "start",     "start_link",
+                                   "run",  "stop",   "leave",   "fail"};
   std::string line = names[static_cast<std::size_t>(step.what)];
   if (step.target != nobody) line += " " + std::to_string(step.target);
   if (step.number != 0) line += " #" + std::to_string(step.number);
@@ -192,7 +202,8 @@ struct difference : std::runtime_error {
 
 class driven_world {
  public:
-  driven_world(std::uint64_t seed, std::size_t population) : random_(seed), population_(population) {
+  driven_world(std::uint64_t seed, std::size_t population)
+      : random_(seed), population_(population) {
     witness_ = roost::start<witness>(deaths_);
     prober_ = roost::start<prober>();
     id_of_ = {{self(), driver}, {witness_.process(), observer}};
@@ -202,7 +213,8 @@ class driven_world {
   driven_world(const driven_world&) = delete;
   driven_world& operator=(const driven_world&) = delete;
   ~driven_world() {
-    for (auto who : living_) exit(at(who).me, exit_reason::kill);  // some trap what a node says at its end
+    for (auto who : living_)
+      exit(at(who).me, exit_reason::kill);  // some trap what a node says at its end
   }
 
   void round() {
@@ -232,7 +244,8 @@ class driven_world {
   bool chance(std::size_t percent) { return pick(100) < percent; }
   id any_of(const std::vector<id>& list) { return list[pick(list.size())]; }
 
-  // --- who there is --------------------------------------------------------------------------------
+  // --- who there is
+  // --------------------------------------------------------------------------------
 
   static constexpr std::size_t family_size = 16;
   static constexpr std::size_t remembered = 64;  // of those that have gone
@@ -274,7 +287,8 @@ class driven_world {
     return found;
   }
 
-  // --- steps -----------------------------------------------------------------------------------------
+  // --- steps
+  // -----------------------------------------------------------------------------------------
   //
   // Each adds a step to a script and, unless all is chaos, says what must come of it.
 
@@ -288,7 +302,8 @@ class driven_world {
 
   void tell(id who, id whom) {
     auto number = ++at(who).sent;
-    add_step(who, {.what = step::kind::tell, .target = whom, .whom = at(whom).me, .number = number});
+    add_step(
+        who, {.what = step::kind::tell, .target = whom, .whom = at(whom).me, .number = number});
     if (!chaos_) expect_message(event::kind::note, who, whom, number);
   }
 
@@ -330,11 +345,12 @@ class driven_world {
   void unwatch(id who, std::uint64_t number) {
     auto& p = at(who);
     auto whom = p.monitors.at(number);
-    add_step(who, {.what = step::kind::demonitor,
-                   .target = whom,
-                   .whom = at(whom).me,
-                   .number = number,
-                   .flag = chance(50)});
+    add_step(
+        who, {.what = step::kind::demonitor,
+              .target = whom,
+              .whom = at(whom).me,
+              .number = number,
+              .flag = chance(50)});
     if (chaos_) return;
     p.monitors.erase(number);
     at(whom).watchers.erase(number);
@@ -353,9 +369,10 @@ class driven_world {
     auto book = child.book;
     auto born = add(std::move(child));
     born_.push_back(born);
-    add_step(who, {.what = linked ? step::kind::start_linked : step::kind::start,
-                   .target = born,
-                   .child = book});
+    add_step(
+        who, {.what = linked ? step::kind::start_linked : step::kind::start,
+              .target = born,
+              .child = book});
     if (chaos_ || !linked) return;
     at(who).links.insert(born);
     at(born).links.insert(who);
@@ -367,12 +384,13 @@ class driven_world {
     auto book = child.book;
     auto ran = add(std::move(child));
     ran_.push_back(ran);
-    auto& told = add_step(who, {.what = step::kind::run,
-                                .target = ran,
-                                .number = 1 + pick(4),
-                                .monitor = ++monitors_made_,
-                                .flag = chance(30),
-                                .child = book});
+    auto& told = add_step(
+        who, {.what = step::kind::run,
+              .target = ran,
+              .number = 1 + pick(4),
+              .monitor = ++monitors_made_,
+              .flag = chance(30),
+              .child = book});
     if (!chaos_) expect_run(who, told);
   }
 
@@ -417,7 +435,8 @@ class driven_world {
     return kind < 11 ? exit_reason::shutdown_with(text) : exit_reason(text);
   }
 
-  // --- what comes of an exit, when nothing interferes ------------------------------------------------
+  // --- what comes of an exit, when nothing interferes
+  // ------------------------------------------------
 
   struct cause {
     std::string text;
@@ -477,7 +496,8 @@ class driven_world {
     for (auto& [number, whom] : std::exchange(p.monitors, {})) at(whom).watchers.erase(number);
   }
 
-  // --- rounds ----------------------------------------------------------------------------------------
+  // --- rounds
+  // ----------------------------------------------------------------------------------------
 
   void begin() {
     for (auto who : living_) {
@@ -661,7 +681,8 @@ class driven_world {
     return {"noproc", at(whom).reason};
   }
 
-  // --- chaos: what is done -----------------------------------------------------------------------------
+  // --- chaos: what is done
+  // -----------------------------------------------------------------------------
 
   void anything_goes() {
     for (auto who : living_) {
@@ -711,13 +732,14 @@ class driven_world {
     }
   }
 
-  // --- coming to rest ----------------------------------------------------------------------------------
+  // --- coming to rest
+  // ----------------------------------------------------------------------------------
 
   static constexpr auto patience = 120s;
 
-  /// Asks everybody again and again whether it has handled what it had. A step leads to a call, a call
-  /// to an answer, and nothing goes further unless somebody dies; so when nobody has died and nobody is
-  /// dying for three times, all is quiet.
+  /// Asks everybody again and again whether it has handled what it had. A step leads to a call, a
+  /// call to an answer, and nothing goes further unless somebody dies; so when nobody has died and
+  /// nobody is dying for three times, all is quiet.
   void settle() {
     present_ = {living_.begin(), living_.end()};
     auto deadline = steady::now() + patience;
@@ -765,7 +787,8 @@ class driven_world {
     }
   }
 
-  // --- comparing ---------------------------------------------------------------------------------------
+  // --- comparing
+  // ---------------------------------------------------------------------------------------
 
   void check() {
     for (auto* list : {&living_, &born_})
@@ -835,8 +858,7 @@ class driven_world {
     if (said && over.contains(from)) differ(who, from, "after its DOWN: " + show(event));
   }
 
-  void check_outcome(
-      id who, id from, const event& event, std::map<std::uint64_t, outcome>& asked) {
+  void check_outcome(id who, id from, const event& event, std::map<std::uint64_t, outcome>& asked) {
     auto found = asked.find(event.number);
     if (found == asked.end() || found->second.whom != from)
       differ(who, from, "not expected: " + show(event));
@@ -880,8 +902,7 @@ class driven_world {
     std::vector<id> found;
     for (auto process : processes) {
       auto known = id_of_.find(process);
-      if (known == id_of_.end())
-        differ(who, "process_info shows an unknown " + to_string(process));
+      if (known == id_of_.end()) differ(who, "process_info shows an unknown " + to_string(process));
       found.push_back(known->second);
     }
     return found;
@@ -906,11 +927,10 @@ class driven_world {
     return line.empty() ? " none" : line;
   }
 
-  // --- chaos: what must hold afterwards ------------------------------------------------------------------
+  // --- chaos: what must hold afterwards
+  // ------------------------------------------------------------------
 
-  bool followed(id who) {
-    return at(who).steps && at(who).book->scripts > at(who).scripts_before;
-  }
+  bool followed(id who) { return at(who).steps && at(who).book->scripts > at(who).scripts_before; }
   pair_history& pair(id a, id b) { return pairs_[{std::min(a, b), std::max(a, b)}]; }
 
   void reconstruct() {
@@ -1016,7 +1036,8 @@ class driven_world {
     bool unknown = dead.reason.empty();
     bool harmless = unknown || reasons.contains("normal");
     auto& traps = singles_[who];
-    bool own_parent = p.parent == from;  // its exit ends one that traps, and passes by one that does not
+    bool own_parent =
+        p.parent == from;  // its exit ends one that traps, and passes by one that does not
     if (history.surely() && !harmless && (traps.never_traps || own_parent))
       differ(who, from, "expected it to die with the other, of " + *reasons.begin());
     if (own_parent) return;
@@ -1098,7 +1119,8 @@ class driven_world {
     }
   }
 
-  // --- the end of a round ----------------------------------------------------------------------------------
+  // --- the end of a round
+  // ----------------------------------------------------------------------------------
 
   void finish() {
     for (auto* list : {&living_, &born_})
@@ -1143,7 +1165,8 @@ class driven_world {
     });
   }
 
-  /// The state of a process goes with it; who has sent the script may hold on to it a moment longer.
+  /// The state of a process goes with it; who has sent the script may hold on to it a moment
+  /// longer.
   void check_nothing_left(id who) {
     auto& p = at(who);
     if (!eventually([&] { return p.book.use_count() == 1; })) differ(who, "its state lives on");
@@ -1154,7 +1177,8 @@ class driven_world {
     all_.erase(who);
   }
 
-  // --- telling of a difference -------------------------------------------------------------------------------
+  // --- telling of a difference
+  // -------------------------------------------------------------------------------
 
   [[noreturn]] void differ(const std::string& what) {
     throw difference("round " + std::to_string(round_) + " (" + name_ + "): " + what);

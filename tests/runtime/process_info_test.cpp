@@ -12,7 +12,11 @@ struct counter {
   struct get { using reply = int; };
   struct bump { int by = 1; };
   struct configure { using reply = void; };
-  struct nap { using reply = int; std::shared_ptr<std::promise<void>> entered; std::shared_future<void> leave; };
+  struct nap {
+    using reply = int;
+    std::shared_ptr<std::promise<void>> entered;
+    std::shared_future<void> leave;
+  };
   using messages = roost::messages<get, bump, configure, nap>;
   int value = 0;
   int handle_call(get) const { return value; }
@@ -86,7 +90,10 @@ struct shape {
 };
 
 struct limited {
-  struct work { std::shared_ptr<std::promise<void>> entered; std::shared_future<void> leave; };
+  struct work {
+    std::shared_ptr<std::promise<void>> entered;
+    std::shared_future<void> leave;
+  };
   struct count { using reply = std::vector<int>; };
   struct put { int n; };
   struct ask { using reply = int; };
@@ -115,7 +122,13 @@ std::vector<int> numbers_through(mailbox_options mailbox) {
   busy.entered->get_future().wait();
   for (int i = 1; i <= 10; ++i) cast(s, limited::put{i});
   busy.release.set_value();
-  return eventually([&] { try { return !call(s, limited::count{}).get().empty(); } catch (const process_exit&) { return false; } })
+  return eventually([&] {
+    try {
+      return !call(s, limited::count{}).get().empty();
+    } catch (const process_exit&) {
+      return false;
+    }
+  })
              ? call(s, limited::count{}).get()
              : std::vector<int>{};
 }
@@ -157,9 +170,15 @@ struct monitor_log {
   std::shared_ptr<std::promise<long_schedule>> held = {};
   std::shared_ptr<std::promise<std::size_t>> queue = {};
   std::shared_ptr<std::promise<std::size_t>> large = {};
-  void handle_info(const long_schedule& e) { if (auto p = std::exchange(held, nullptr)) p->set_value(e); }
-  void handle_info(long_message_queue e) { if (auto p = std::exchange(queue, nullptr)) p->set_value(e.length); }
-  void handle_info(large_process e) { if (auto p = std::exchange(large, nullptr)) p->set_value(e.bytes); }
+  void handle_info(const long_schedule& e) {
+    if (auto p = std::exchange(held, nullptr)) p->set_value(e);
+  }
+  void handle_info(long_message_queue e) {
+    if (auto p = std::exchange(queue, nullptr)) p->set_value(e.length);
+  }
+  void handle_info(large_process e) {
+    if (auto p = std::exchange(large, nullptr)) p->set_value(e.bytes);
+  }
 };
 
 }  // namespace
@@ -171,7 +190,9 @@ TEST_CASE_FIXTURE(node, "a handler that holds its worker is told of while it run
   auto c = roost::start<counter>(0);
   auto other = roost::start<counter>(7);
   held busy;
-  auto nap = std::async(std::launch::async, [&] { return call(c, counter::nap{busy.entered, busy.leave}).get(); });
+  auto nap = std::async(std::launch::async, [&] {
+    return call(c, counter::nap{busy.entered, busy.leave}).get();
+  });
   auto event = held_back->get_future().get();
   CHECK(event.process == c.process());
   CHECK(event.message.ends_with("nap"));
@@ -185,11 +206,17 @@ TEST_CASE_FIXTURE(node, "a handler that holds its worker is told of while it run
 TEST_CASE_FIXTURE(node, "a mailbox that grows and a process that is large are told of") {
   auto queue = std::make_shared<std::promise<std::size_t>>();
   auto large = std::make_shared<std::promise<std::size_t>>();
-  auto log = roost::start<monitor_log>(std::shared_ptr<std::promise<long_schedule>>{}, queue, large);
-  system_monitor(log.process(), {.long_schedule = 10s, .long_message_queue = {.enable = 100, .disable = 10}, .large_process = 20'000});
+  auto log =
+      roost::start<monitor_log>(std::shared_ptr<std::promise<long_schedule>>{}, queue, large);
+  system_monitor(
+      log.process(), {.long_schedule = 10s,
+                      .long_message_queue = {.enable = 100, .disable = 10},
+                      .large_process = 20'000});
   auto c = roost::start<counter>(0);
   held busy;
-  auto nap = std::async(std::launch::async, [&] { return call(c, counter::nap{busy.entered, busy.leave}).get(); });
+  auto nap = std::async(std::launch::async, [&] {
+    return call(c, counter::nap{busy.entered, busy.leave}).get();
+  });
   busy.entered->get_future().wait();
   for (int i = 0; i < 1000; ++i) cast(c, counter::bump{});
   busy.release.set_value();
@@ -247,7 +274,9 @@ TEST_CASE_FIXTURE(node, "process_info sees links, monitors and the parent") {
 TEST_CASE_FIXTURE(node, "process_info does not wait behind queued messages") {
   auto c = roost::start<counter>(0);
   held busy;
-  auto nap = std::async(std::launch::async, [&] { return call(c, counter::nap{busy.entered, busy.leave}).get(); });
+  auto nap = std::async(std::launch::async, [&] {
+    return call(c, counter::nap{busy.entered, busy.leave}).get();
+  });
   busy.entered->get_future().wait();
   for (int i = 0; i < 50; ++i) cast(c, counter::bump{});
   auto info = std::async(std::launch::async, [&] { return process_info(c.process()).get(); });
@@ -260,11 +289,23 @@ TEST_CASE_FIXTURE(node, "sys reads and replaces the state of any server") {
   auto c = roost::start<counter>(5);
   CHECK(sys::get_state(c).get().value == 5);
   CHECK(sys::get_state_text(c.process()).get() == "counter{value: 5}");
-  CHECK(sys::replace_state(c, [](counter state) { state.value *= 2; return state; }).get().value == 10);
+  CHECK(
+      sys::replace_state(
+          c,
+          [](counter state) {
+            state.value *= 2;
+            return state;
+          })
+          .get()
+          .value == 10);
   CHECK(call(c, counter::get{}).get() == 10);
-  CHECK_THROWS_AS(sys::replace_state(c, [](counter) -> counter { throw std::runtime_error("no"); }).get(), process_exit);
+  CHECK_THROWS_AS(
+      sys::replace_state(c, [](counter) -> counter { throw std::runtime_error("no"); }).get(),
+      process_exit);
   CHECK(call(c, counter::get{}).get() == 10);
-  CHECK_THROWS_WITH_AS(sys::get_state(server<secretive>{c.process()}).get(), doctest::Contains("expected a server of type"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      sys::get_state(server<secretive>{c.process()}).get(),
+      doctest::Contains("expected a server of type"), process_exit);
   auto s = roost::start<secretive>(std::string("hunter2"));
   CHECK(sys::get_state_text(s.process()).get() == "secretive{***}");
 }
@@ -352,13 +393,15 @@ TEST_CASE_FIXTURE(node, "a call that a full mailbox refuses fails at once") {
   cast(s, limited::work{busy.entered, busy.leave});
   busy.entered->get_future().wait();
   for (int i = 0; i < 5; ++i) cast(s, limited::put{i});
-  CHECK_THROWS_WITH_AS(call(s, limited::ask{}).get(), doctest::Contains("mailbox_full"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      call(s, limited::ask{}).get(), doctest::Contains("mailbox_full"), process_exit);
   busy.release.set_value();
 }
 
 TEST_CASE("values print without a line of code by their author") {
-  CHECK(to_text(shape{"square", {1, 1, 1, 1}, 1.0}) ==
-        R"(shape{name: "square", sides: [1, 1, 1, 1], area: 1})");
+  CHECK(
+      to_text(shape{"square", {1, 1, 1, 1}, 1.0}) ==
+      R"(shape{name: "square", sides: [1, 1, 1, 1], area: 1})");
   CHECK(to_text(std::pair{1, std::string("a")}) == R"({1, "a"})");
   CHECK(to_text(std::optional<int>{}) == "nullopt");
   CHECK(to_text(5s) == "5s");

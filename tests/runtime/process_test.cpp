@@ -1,14 +1,12 @@
-#include "tests/support.hpp"
 #include "runtime/blocking.hpp"
+#include "tests/support.hpp"
 
 using namespace roost;
 using namespace roost::test;
 
 namespace {
 
-struct ping {
-  int n = 0;
-};
+struct ping { int n = 0; };
 
 /// Keeps what it is told, for the test to look at from outside.
 struct recorder {
@@ -19,10 +17,23 @@ struct recorder {
     std::vector<int> pings;
     std::vector<std::string> order;
   };
-  struct watch { using reply = reference; pid process; };
-  struct watch_link { using reply = void; pid process; };
-  struct unwatch { using reply = bool; reference ref; bool flush = false; };
-  struct unlink_from { using reply = void; pid process; };
+  struct watch {
+    using reply = reference;
+    pid process;
+  };
+  struct watch_link {
+    using reply = void;
+    pid process;
+  };
+  struct unwatch {
+    using reply = bool;
+    reference ref;
+    bool flush = false;
+  };
+  struct unlink_from {
+    using reply = void;
+    pid process;
+  };
   struct trap { using reply = void; };
   using messages = roost::messages<watch, watch_link, unwatch, unlink_from, trap>;
   using infos = roost::messages<ping>;
@@ -35,9 +46,21 @@ struct recorder {
   bool handle_call(unwatch u) { return demonitor(u.ref, {.flush = u.flush}); }
   void handle_call(trap) { trap_exit(true); }
 
-  void handle_info(const down& d) { add([&] { log->downs.push_back(d); log->order.push_back("down"); }); }
-  void handle_info(const exited& e) { add([&] { log->exits.push_back(e); }); }
-  void handle_info(ping p) { add([&] { log->pings.push_back(p.n); log->order.push_back("ping"); }); }
+  void handle_info(const down& d) {
+    add([&] {
+      log->downs.push_back(d);
+      log->order.push_back("down");
+    });
+  }
+  void handle_info(const exited& e) {
+    add([&] { log->exits.push_back(e); });
+  }
+  void handle_info(ping p) {
+    add([&] {
+      log->pings.push_back(p.n);
+      log->order.push_back("ping");
+    });
+  }
 
   template <class F>
   void add(F f) {
@@ -55,8 +78,12 @@ struct recording {
     std::lock_guard guard{log->mutex};
     return f(*log);
   }
-  std::size_t downs() { return read([](auto& s) { return s.downs.size(); }); }
-  std::size_t exits() { return read([](auto& s) { return s.exits.size(); }); }
+  std::size_t downs() {
+    return read([](auto& s) { return s.downs.size(); });
+  }
+  std::size_t exits() {
+    return read([](auto& s) { return s.exits.size(); });
+  }
 };
 
 /// A server that does nothing until it is told to end.
@@ -156,7 +183,11 @@ TEST_CASE_FIXTURE(node, "DOWN comes after the last message of the process") {
   recording seen;
   for (int round = 0; round < 200; ++round) {
     auto to = seen.server.process();
-    auto child = in_process([to] { return spawn([to] { for (int i = 0; i < 5; ++i) send(to, ping{i}); }); });
+    auto child = in_process([to] {
+      return spawn([to] {
+        for (int i = 0; i < 5; ++i) send(to, ping{i});
+      });
+    });
     call(seen.server, recorder::watch{child}).get();
   }
   REQUIRE(eventually([&] { return seen.downs() == 200; }));
@@ -232,7 +263,9 @@ TEST_CASE_FIXTURE(node, "kill does not wait behind queued messages") {
 TEST_CASE_FIXTURE(node, "messages of one sender arrive in the order of sending") {
   recording seen;
   auto to = seen.server.process();
-  in_process([to] { for (int i = 0; i < 10'000; ++i) send(to, ping{i}); });
+  in_process([to] {
+    for (int i = 0; i < 10'000; ++i) send(to, ping{i});
+  });
   REQUIRE(eventually([&] { return seen.read([](auto& s) { return s.pings.size() == 10'000; }); }));
   bool in_order = seen.read([](auto& s) {
     for (int i = 0; i < 10'000; ++i)
@@ -285,8 +318,11 @@ TEST_CASE_FIXTURE(node, "blocking work runs elsewhere and answers like a call") 
 TEST_CASE_FIXTURE(node, "a hundred thousand processes come and go") {
   std::atomic<int> ran{0};
   auto before = runtime::process_count();
-  in_process([&] { for (int i = 0; i < 100'000; ++i) spawn([&] { ran.fetch_add(1); }); });
-  CHECK(eventually([&] { return ran.load() == 100'000 && runtime::process_count() <= before + 1; }, 30s));
+  in_process([&] {
+    for (int i = 0; i < 100'000; ++i) spawn([&] { ran.fetch_add(1); });
+  });
+  CHECK(eventually(
+      [&] { return ran.load() == 100'000 && runtime::process_count() <= before + 1; }, 30s));
 }
 
 TEST_CASE_FIXTURE(node, "spawn_monitor watches from the beginning, however short the life is") {
@@ -310,7 +346,8 @@ TEST_CASE_FIXTURE(node, "a crash travels along links, and stops where exits are 
   CHECK(is_alive(seen.server.process()));
 }
 
-TEST_CASE_FIXTURE(node, "start_timer wraps its message with a reference; remaining tells the time") {
+TEST_CASE_FIXTURE(
+    node, "start_timer wraps its message with a reference; remaining tells the time") {
   auto done = std::make_shared<std::promise<bool>>();
   roost::start<timed>(done);
   CHECK(done->get_future().get());
@@ -322,8 +359,9 @@ TEST_CASE_FIXTURE(node, "start_timer wraps its message with a reference; remaini
 TEST_CASE_FIXTURE(node, "a name belongs to a node: {name, node} finds it here and nowhere else") {
   auto owner = roost::start<idler>({.name = "here"});
   CHECK(call(server<idler>{"here", node_name()}, idler::greet{}).get() == 1);
-  CHECK_THROWS_WITH_AS(call(server<idler>{"here", "elsewhere@nohost"}, idler::greet{}).get(),
-                       doctest::Contains("noproc"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      call(server<idler>{"here", "elsewhere@nohost"}, idler::greet{}).get(),
+      doctest::Contains("noproc"), process_exit);
   in_process([] { hibernate(); });  // gives back memory, changes nothing
   CHECK(is_alive(owner.process()));
 }

@@ -39,15 +39,11 @@ struct stillborn {
   static init_result<stillborn> init() { return stop("not today"); }
 };
 
-/// Has two names and is busy. What waits in its mailbox is destroyed when it has died and nobody has
-/// been told yet.
+/// Has two names and is busy. What waits in its mailbox is destroyed when it has died and nobody
+/// has been told yet.
 struct dying {
-  struct be_busy {
-    std::shared_future<void> until;
-  };
-  struct last_breath {
-    std::shared_ptr<void> then;
-  };
+  struct be_busy { std::shared_future<void> until; };
+  struct last_breath { std::shared_ptr<void> then; };
   using messages = roost::messages<be_busy, last_breath>;
 
   static init_result<dying> init(std::string key) {
@@ -96,7 +92,8 @@ struct two_registries : node {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(two_registries, "a unique key has one owner; who comes second learns who is first") {
+TEST_CASE_FIXTURE(
+    two_registries, "a unique key has one owner; who comes second learns who is first") {
   auto first = roost::start<puppet>();
   auto second = roost::start<puppet>();
   let(first, [&] { CHECK(rooms.register_name("lobby")); });
@@ -122,11 +119,12 @@ TEST_CASE_FIXTURE(two_registries, "a dead owner is not seen, even before its ent
   std::promise<void> proceed;
   auto owner = roost::start<dying>(std::string("lobby"));
   cast(owner, dying::be_busy{is_killed.get_future().share()});
-  cast(owner, dying::last_breath{std::shared_ptr<void>(
-                  nullptr, [&, until = proceed.get_future().share()](void*) {
-                    has_died.set_value();
-                    until.wait();
-                  })});
+  cast(
+      owner, dying::last_breath{
+                 std::shared_ptr<void>(nullptr, [&, until = proceed.get_future().share()](void*) {
+                   has_died.set_value();
+                   until.wait();
+                 })});
   CHECK(rooms.whereis_name("lobby") == owner.process());
   exit(owner.process(), exit_reason::kill);
   is_killed.set_value();
@@ -174,7 +172,8 @@ TEST_CASE_FIXTURE(two_registries, "entries are removed after the death of their 
   CHECK(eventually([&] { return topics.keys_of(owner.process()).empty(); }));
 }
 
-TEST_CASE_FIXTURE(two_registries, "a process that has unregistered outlives the registry, others do not") {
+TEST_CASE_FIXTURE(
+    two_registries, "a process that has unregistered outlives the registry, others do not") {
   log_capture quiet;
   auto leaver = roost::start<puppet>();
   auto stayer = roost::start<puppet>();
@@ -188,14 +187,16 @@ TEST_CASE_FIXTURE(two_registries, "a process that has unregistered outlives the 
   exit(unique_owner, exit_reason::kill);
   CHECK(eventually([&] { return !is_alive(stayer.process()); }));
   let(leaver, [] {});
-  CHECK_THROWS_WITH_AS(rooms.lookup("a"), doctest::Contains("add roost::child<roost::registry>"),
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      rooms.lookup("a"), doctest::Contains("add roost::child<roost::registry>"),
+      std::invalid_argument);
   registry::start_link({.name = "rooms"});
   CHECK(rooms.count() == 0);
   let(leaver, [&] { CHECK(rooms.register_name("a")); });
 }
 
-TEST_CASE_FIXTURE(two_registries, "duplicate keys have many owners, and a process may register twice") {
+TEST_CASE_FIXTURE(
+    two_registries, "duplicate keys have many owners, and a process may register twice") {
   std::vector<server<puppet>> owners;
   for (int i = 0; i < 10; ++i) {
     owners.push_back(roost::start<puppet>());
@@ -240,7 +241,8 @@ TEST_CASE_FIXTURE(two_registries, "dispatch hands the entries to a function, onc
   topics.dispatch("empty", [](const std::vector<pid>&) { FAIL("nobody is there"); });
 }
 
-TEST_CASE_FIXTURE(two_registries, "an owner updates its value; readers see the old one or the new one") {
+TEST_CASE_FIXTURE(
+    two_registries, "an owner updates its value; readers see the old one or the new one") {
   auto owner = roost::start<puppet>();
   auto other = roost::start<puppet>();
   let(owner, [&] {
@@ -250,15 +252,15 @@ TEST_CASE_FIXTURE(two_registries, "an owner updates its value; readers see the o
   let(other, [&] {
     CHECK_FALSE(rooms.update_value<seat>("lobby", [](seat) { return seat{99}; }));
     CHECK_FALSE(rooms.update_value<seat>("cellar", [](seat) { return seat{99}; }));
-    CHECK_THROWS_AS(topics.update_value<seat>("news", [](seat s) { return s; }),
-                    std::invalid_argument);
+    CHECK_THROWS_AS(
+        topics.update_value<seat>("news", [](seat s) { return s; }), std::invalid_argument);
   });
   auto entries = rooms.lookup<seat>("lobby");
   REQUIRE(entries.size() == 1);
   CHECK(entries[0].process == owner.process());
   CHECK(entries[0].value == seat{2});
-  CHECK_THROWS_WITH_AS(rooms.lookup<int>("lobby"), doctest::Contains("to be int, got"),
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      rooms.lookup<int>("lobby"), doctest::Contains("to be int, got"), std::invalid_argument);
 }
 
 TEST_CASE_FIXTURE(two_registries, "select looks at all entries; a predicate may use the registry") {
@@ -297,8 +299,9 @@ TEST_CASE_FIXTURE(node, "listeners are told who registers and unregisters, not w
   });
   end(owner.process());
   REQUIRE(eventually([&] { return rooms.count() == 0; }));
-  CHECK(call(ears, listener::heard{}).get() ==
-        std::vector<std::string>{"rooms + a", "rooms + b", "rooms - a"});
+  CHECK(
+      call(ears, listener::heard{}).get() ==
+      std::vector<std::string>{"rooms + a", "rooms + b", "rooms - a"});
 }
 
 TEST_CASE_FIXTURE(two_registries, "a server is started under a via name and found by it") {
@@ -307,10 +310,11 @@ TEST_CASE_FIXTURE(two_registries, "a server is started under a via name and foun
   CHECK(call(server<counter>{via(rooms, "lobby")}, counter::bump{}).get() == 42);
   CHECK(whereis(via("rooms", "lobby")) == c.process());
   CHECK_FALSE(server<counter>{via("rooms", "cellar")});
-  CHECK_THROWS_WITH_AS(call(server<counter>{via("rooms", "cellar")}, counter::bump{}).get(),
-                       doctest::Contains("noproc"), process_exit);
-  CHECK_THROWS_WITH_AS(send(via("rooms", "cellar"), 1), doctest::Contains("badarg"),
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      call(server<counter>{via("rooms", "cellar")}, counter::bump{}).get(),
+      doctest::Contains("noproc"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      send(via("rooms", "cellar"), 1), doctest::Contains("badarg"), std::invalid_argument);
   try {
     (void)roost::start<counter>({.name = via("rooms", "lobby")}, 0);
     FAIL("the name is taken");
@@ -323,25 +327,28 @@ TEST_CASE_FIXTURE(two_registries, "a server is started under a via name and foun
 
 TEST_CASE_FIXTURE(two_registries, "who does not start leaves no name behind") {
   log_capture quiet;
-  CHECK_THROWS_WITH_AS(roost::start<stillborn>({.name = via("rooms", "lobby")}),
-                       doctest::Contains("not today"), start_error);
+  CHECK_THROWS_WITH_AS(
+      roost::start<stillborn>({.name = via("rooms", "lobby")}), doctest::Contains("not today"),
+      start_error);
   CHECK(rooms.count() == 0);
-  CHECK_THROWS_WITH_AS(roost::start<counter>({.name = via("nowhere", "lobby")}, 0),
-                       doctest::Contains("registry named \"nowhere\""), start_error);
+  CHECK_THROWS_WITH_AS(
+      roost::start<counter>({.name = via("nowhere", "lobby")}, 0),
+      doctest::Contains("registry named \"nowhere\""), start_error);
   std::atomic<bool> ran{false};
   CHECK_THROWS_AS(roost::start<eager>({.name = via("nowhere", "lobby")}, &ran), start_error);
   CHECK_FALSE(ran);
-  CHECK_THROWS_WITH_AS(roost::start<counter>({.name = via("topics", "lobby")}, 0),
-                       doctest::Contains("duplicate keys"), start_error);
+  CHECK_THROWS_WITH_AS(
+      roost::start<counter>({.name = via("topics", "lobby")}, 0),
+      doctest::Contains("duplicate keys"), start_error);
 }
 
 TEST_CASE_FIXTURE(two_registries, "threads outside read, and cannot register") {
-  CHECK_THROWS_WITH_AS((void)rooms.register_name("lobby"), doctest::Contains("in a process"),
-                       std::logic_error);
+  CHECK_THROWS_WITH_AS(
+      (void)rooms.register_name("lobby"), doctest::Contains("in a process"), std::logic_error);
   CHECK(rooms.lookup("lobby").empty());
-  CHECK_THROWS_WITH_AS(registry::start_link({.name = "bad", .partitions = 0}),
-                       doctest::Contains("partitions to be 1 or more, got 0"),
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      registry::start_link({.name = "bad", .partitions = 0}),
+      doctest::Contains("partitions to be 1 or more, got 0"), std::invalid_argument);
   CHECK_THROWS_AS(registry::start_link({.name = "rooms"}), start_error);
 }
 
@@ -351,8 +358,7 @@ TEST_CASE_FIXTURE(node, "many processes fight for the same keys: each key has on
   std::atomic<int> won{0};
   std::atomic<int> finished{0};
   std::vector<pid> fighters;
-  for (int i = 0; i < 100; ++i)
-    fighters.push_back(roost::start<puppet>().process());
+  for (int i = 0; i < 100; ++i) fighters.push_back(roost::start<puppet>().process());
   for (auto fighter : fighters)
     cast(server<puppet>{fighter}, puppet::act{[&] {
            for (int key = 0; key < 50; ++key)

@@ -8,7 +8,11 @@ using namespace roost::test;
 namespace {
 
 struct adder {
-  struct add { using reply = int; int a; int b; };
+  struct add {
+    using reply = int;
+    int a;
+    int b;
+  };
   using messages = roost::messages<add>;
   int handle_call(add message) { return message.a + message.b; }
 };
@@ -81,7 +85,8 @@ std::string trapping(F function) {
 template <class T>
 std::string in_words(const std::optional<task_result<T>>& result) {
   if (!result) return "nothing";
-  return result->ok() ? "ok " + std::to_string(result->value()) : "exit " + result->reason().to_string();
+  return result->ok() ? "ok " + std::to_string(result->value())
+                      : "exit " + result->reason().to_string();
 }
 
 struct gauge {
@@ -160,12 +165,16 @@ TEST_CASE_FIXTURE(node, "a caller that traps exits learns the reason from await"
   log_capture quiet;
   CHECK(trapping([](auto& text) {
           await(async([]() -> int { throw std::runtime_error("no paper"); }))
-              .then([](int) {}, [&](const exit_reason& reason) { text.set_value(reason.to_string()); });
+              .then(
+                  [](int) {},
+                  [&](const exit_reason& reason) { text.set_value(reason.to_string()); });
         }).find("no paper") != std::string::npos);
-  CHECK_THROWS_WITH_AS(await(async([]() -> int { throw std::runtime_error("no ink"); })).get(),
-                       doctest::Contains("no ink"), process_exit);
-  CHECK_THROWS_WITH_AS(await(async<int>([](from<int>) {})).get(),
-                       doctest::Contains("{normal, await}"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      await(async([]() -> int { throw std::runtime_error("no ink"); })).get(),
+      doctest::Contains("no ink"), process_exit);
+  CHECK_THROWS_WITH_AS(
+      await(async<int>([](from<int>) {})).get(), doctest::Contains("{normal, await}"),
+      process_exit);
 }
 
 TEST_CASE_FIXTURE(node, "a caller that ends takes its task along") {
@@ -200,18 +209,25 @@ TEST_CASE_FIXTURE(node, "a task is awaited once, by its owner") {
   CHECK(await(mine).get() == 1);
   CHECK_THROWS_WITH_AS(await(mine).get(), doctest::Contains("noproc"), process_exit);
   in_process([mine] {
-    CHECK_THROWS_WITH_AS(await(mine).then([](int) {}), doctest::Contains("by the owner of the task"),
-                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(
+        await(mine).then([](int) {}), doctest::Contains("by the owner of the task"),
+        std::invalid_argument);
     CHECK_THROWS_WITH_AS(await(mine).get(), doctest::Contains("use .then"), std::logic_error);
   });
-  CHECK_THROWS_WITH_AS(await(mine).then([](int) {}), doctest::Contains("use .get"), std::logic_error);
+  CHECK_THROWS_WITH_AS(
+      await(mine).then([](int) {}), doctest::Contains("use .get"), std::logic_error);
 }
 
 TEST_CASE_FIXTURE(node, "yield answers nothing, and later the result") {
   auto m = roost::start<mute>();
   std::promise<void> gate;
   auto until = gate.get_future().share();
-  auto gated = async([until] { return blocking([until] { until.wait(); return 7; }); });
+  auto gated = async([until] {
+    return blocking([until] {
+      until.wait();
+      return 7;
+    });
+  });
   CHECK_FALSE(yield(gated, 10ms).get());
   gate.set_value();
   auto result = yield(gated).get();
@@ -259,7 +275,8 @@ TEST_CASE_FIXTURE(node, "shutdown ends a task and not its caller") {
   }
 }
 
-TEST_CASE_FIXTURE(node, "shutdown hands over a result that is there, and kills who does not listen") {
+TEST_CASE_FIXTURE(
+    node, "shutdown hands over a result that is there, and kills who does not listen") {
   log_capture quiet;
   auto m = roost::start<mute>();
   auto done = async([] { return 3; });
@@ -279,7 +296,9 @@ TEST_CASE_FIXTURE(node, "shutdown hands over a result that is there, and kills w
   std::promise<std::string> words;
   spawn([&] {
     auto quick = async([] { return 4; });
-    await(async([] { return blocking([] { std::this_thread::sleep_for(5ms); }); })).then([&, quick] {
+    await(async([] {
+      return blocking([] { std::this_thread::sleep_for(5ms); });
+    })).then([&, quick] {
       shutdown(quick).then([&](auto result) { words.set_value(in_words(result)); });
     });
   });
@@ -294,7 +313,10 @@ TEST_CASE_FIXTURE(node, "an ignored task runs on, and its crash hurts nobody") {
   auto caller = roost::start<puppet>();
   cast(caller, puppet::act{[&, until] {
          auto late = async([until]() {
-           return blocking([until]() -> int { until.wait(); throw std::runtime_error("late"); });
+           return blocking([until]() -> int {
+             until.wait();
+             throw std::runtime_error("late");
+           });
          });
          CHECK_FALSE(ignore(late));
          auto process = late.process();
@@ -367,18 +389,21 @@ TEST_CASE_FIXTURE(node, "a task of a stream that takes too long ends the caller,
     });
   };
   auto run = [work](int n) { return await(work(n), infinity); };
-  CHECK_THROWS_WITH_AS(async_stream(std::vector{1, 2, 3}, run, {.timeout = 20ms}).get(),
-                       doctest::Contains("timeout"), process_exit);
-  auto results = async_stream(std::vector{1, 2, 3}, run,
-                              {.timeout = 20ms, .on_timeout = on_timeout::kill_task})
-                     .get();
+  CHECK_THROWS_WITH_AS(
+      async_stream(std::vector{1, 2, 3}, run, {.timeout = 20ms}).get(),
+      doctest::Contains("timeout"), process_exit);
+  auto results =
+      async_stream(
+          std::vector{1, 2, 3}, run, {.timeout = 20ms, .on_timeout = on_timeout::kill_task})
+          .get();
   REQUIRE(results.size() == 3);
   CHECK(*results[0] == 1);
   CHECK(results[1].reason() == exit_reason::timeout);
   CHECK(*results[2] == 3);
 }
 
-TEST_CASE_FIXTURE(node, "a crash in a stream ends the caller; one that traps exits sees it in its place") {
+TEST_CASE_FIXTURE(
+    node, "a crash in a stream ends the caller; one that traps exits sees it in its place") {
   log_capture quiet;
   auto risky = [](int n) {
     if (n == 2) throw std::runtime_error("two");
@@ -386,8 +411,8 @@ TEST_CASE_FIXTURE(node, "a crash in a stream ends the caller; one that traps exi
   };
   auto end = end_of([&] { async_stream(std::vector{1, 2, 3}, risky).then([](auto) {}); });
   CHECK(end.find("two") != end.npos);
-  CHECK_THROWS_WITH_AS(async_stream(std::vector{1, 2, 3}, risky).get(), doctest::Contains("two"),
-                       process_exit);
+  CHECK_THROWS_WITH_AS(
+      async_stream(std::vector{1, 2, 3}, risky).get(), doctest::Contains("two"), process_exit);
   CHECK(trapping([&](auto& text) {
           async_stream(std::vector{1, 2, 3}, risky).then([&](std::vector<task_result<int>> all) {
             text.set_value(std::to_string(*all[0]) + (all[1] ? "" : "!") + std::to_string(*all[2]));

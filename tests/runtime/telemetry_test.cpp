@@ -21,8 +21,9 @@ struct listeners {
 };
 
 /// An event and its values as text.
-std::string show(std::string_view event, const telemetry::values& measurements,
-                 const telemetry::values& metadata) {
+std::string show(
+    std::string_view event, const telemetry::values& measurements,
+    const telemetry::values& metadata) {
   std::string line(event);
   for (auto* values : {&measurements, &metadata})
     for (auto& one : *values)
@@ -37,14 +38,10 @@ telemetry::handler into(std::vector<std::string>& lines) {
   };
 }
 
-struct parcel {
-  int weight = 0;
-};
+struct parcel { int weight = 0; };
 
 struct sleeper {
-  struct sleep {
-    std::shared_future<void> until;
-  };
+  struct sleep { std::shared_future<void> until; };
   struct note {};
   using messages = roost::messages<sleep, note>;
   void handle_cast(const sleep& s) { s.until.wait(); }
@@ -64,8 +61,10 @@ TEST_CASE_FIXTURE(listeners, "whoever is attached sees the numbers and the conte
   telemetry::execute(joined, {{"duration", 1ms}}, {{"topic", "room:1"}});
   telemetry::execute("phoenix.channel_joined", {{"duration", 2}});
   telemetry::execute("phoenix.nobody_listens", {{"duration", 3}});
-  CHECK(lines == std::vector<std::string>{"phoenix.channel_joined duration=1000000 topic=room:1",
-                                          "phoenix.channel_joined duration=2"});
+  CHECK(
+      lines == std::vector<std::string>{
+                   "phoenix.channel_joined duration=1000000 topic=room:1",
+                   "phoenix.channel_joined duration=2"});
   CHECK(telemetry::detach("writer"));
   CHECK_FALSE(telemetry::detach("writer"));
   CHECK_FALSE(joined.enabled());
@@ -86,19 +85,21 @@ TEST_CASE_FIXTURE(listeners, "values are read as what they are, and anything els
     CHECK(metadata["parcel"].template as<parcel>()->weight == 5);
     CHECK(metadata["parcel"].template as<sleeper>() == nullptr);
     CHECK(metadata.find("colour") == nullptr);
-    CHECK_THROWS_WITH_AS(metadata["colour"], "expected a value colour, got urgent, parcel",
-                         std::out_of_range);
-    CHECK_THROWS_WITH_AS(measurements["share"].integer(),
-                         "expected the value to be an integer, got 0.500000",
-                         std::invalid_argument);
+    CHECK_THROWS_WITH_AS(
+        metadata["colour"], "expected a value colour, got urgent, parcel", std::out_of_range);
+    CHECK_THROWS_WITH_AS(
+        measurements["share"].integer(), "expected the value to be an integer, got 0.500000",
+        std::invalid_argument);
     ++seen;
   });
-  telemetry::execute(sent, {{"count", -3}, {"size", ~std::uint64_t{0}}, {"share", 0.5}},
-                     {{"urgent", true}, {"parcel", gift}});
+  telemetry::execute(
+      sent, {{"count", -3}, {"size", ~std::uint64_t{0}}, {"share", 0.5}},
+      {{"urgent", true}, {"parcel", gift}});
   CHECK(seen == 1);
 }
 
-TEST_CASE_FIXTURE(listeners, "a handler that throws is detached from all its events, and the others go on") {
+TEST_CASE_FIXTURE(
+    listeners, "a handler that throws is detached from all its events, and the others go on") {
   static const telemetry::event one{"shop.opened"};
   static const telemetry::event other{"shop.closed"};
   log_capture quiet;
@@ -110,12 +111,11 @@ TEST_CASE_FIXTURE(listeners, "a handler that throws is detached from all its eve
     throw std::runtime_error("dropped a vase");
   });
   on("writer", {"shop.opened", "shop.closed"}, into(lines));
-  on("failures", {"telemetry.handler.failure"},
-     [&](auto, const auto&, const auto& metadata) {
-       failures.push_back(metadata["handler_id"].to_string() + " " +
-                          metadata["event_name"].to_string() + " " + metadata["kind"].to_string() +
-                          " " + metadata["reason"].to_string());
-     });
+  on("failures", {"telemetry.handler.failure"}, [&](auto, const auto&, const auto& metadata) {
+    failures.push_back(
+        metadata["handler_id"].to_string() + " " + metadata["event_name"].to_string() + " " +
+        metadata["kind"].to_string() + " " + metadata["reason"].to_string());
+  });
   CHECK_NOTHROW(telemetry::execute(one, {}));
   CHECK_NOTHROW(telemetry::execute(one, {}));
   CHECK_NOTHROW(telemetry::execute(other, {}));
@@ -126,12 +126,14 @@ TEST_CASE_FIXTURE(listeners, "a handler that throws is detached from all its eve
   CHECK_FALSE(telemetry::detach("clumsy"));
 }
 
-TEST_CASE_FIXTURE(listeners, "an id is attached once, and handlers are found by the beginning of an event") {
+TEST_CASE_FIXTURE(
+    listeners, "an id is attached once, and handlers are found by the beginning of an event") {
   auto nothing = [](auto, const auto&, const auto&) {};
   on("first", {"garden.tree.planted", "garden.tree.felled"}, nothing);
   on("second", {"gardener.hired"}, nothing);
-  CHECK_THROWS_WITH_AS(telemetry::attach("first", "garden.pond.dug", nothing),
-                       doctest::Contains("already_exists"), telemetry::already_exists);
+  CHECK_THROWS_WITH_AS(
+      telemetry::attach("first", "garden.pond.dug", nothing), doctest::Contains("already_exists"),
+      telemetry::already_exists);
   CHECK(telemetry::list_handlers("garden").size() == 2);
   CHECK(telemetry::list_handlers("garden.tree.felled").size() == 1);
   CHECK(telemetry::list_handlers("gardener").front().id == "second");
@@ -162,14 +164,15 @@ TEST_CASE_FIXTURE(listeners, "a span says when it starts, how long it took, and 
     outcome.measure("bytes", std::int64_t{4096});
     outcome.note("status", std::string("sent"));
   });
-  CHECK_THROWS_AS(telemetry::span(request, {{"path", "/bad"}},
-                                  []() -> int { throw std::runtime_error("no such page"); }),
-                  std::runtime_error);
-  CHECK(events == std::vector<std::string>{
-                      "my_app.request.start /", "my_app.request.stop /",
-                      "my_app.request.start /file", "my_app.request.stop /file 4096 sent",
-                      "my_app.request.start /bad",
-                      "my_app.request.exception /bad error no such page"});
+  CHECK_THROWS_AS(
+      telemetry::span(
+          request, {{"path", "/bad"}}, []() -> int { throw std::runtime_error("no such page"); }),
+      std::runtime_error);
+  CHECK(
+      events == std::vector<std::string>{
+                    "my_app.request.start /", "my_app.request.stop /", "my_app.request.start /file",
+                    "my_app.request.stop /file 4096 sent", "my_app.request.start /bad",
+                    "my_app.request.exception /bad error no such page"});
   CHECK(contexts[0] == contexts[1]);
   CHECK(contexts[0] != contexts[2]);
 }
@@ -214,10 +217,11 @@ TEST_CASE_FIXTURE(node, "a full mailbox tells telemetry what it dropped") {
   listeners here;
   std::promise<std::string> line;
   std::atomic<bool> told{false};
-  here.on("drops", {"roost.mailbox.dropped"},
-          [&](auto event, const auto& measurements, const auto& metadata) {
-            if (!told.exchange(true)) line.set_value(show(event, measurements, metadata));
-          });
+  here.on(
+      "drops", {"roost.mailbox.dropped"},
+      [&](auto event, const auto& measurements, const auto& metadata) {
+        if (!told.exchange(true)) line.set_value(show(event, measurements, metadata));
+      });
   std::promise<void> wake;
   auto busy = roost::start<sleeper>({.name = "busy", .mailbox = {.limit = 10}});
   cast(busy, sleeper::sleep{wake.get_future().share()});

@@ -100,11 +100,10 @@ TEST_CASE_FIXTURE(node, "an actor that does not listen is killed after the time 
 TEST_CASE_FIXTURE(node, "an actor that is not started is a failed start") {
   log_capture quiet;
   auto nothing = caf_child("nothing", [](caf::actor_system&) { return caf::actor(); });
-  CHECK_THROWS_WITH_AS(start_link({.children = {nothing}}), doctest::Contains("start an actor"),
-                       start_error);
-  auto throws = caf_child("throws", [](caf::actor_system&) -> caf::actor {
-    throw std::runtime_error("no sensor");
-  });
-  CHECK_THROWS_WITH_AS(start_link({.children = {throws}}), doctest::Contains("no sensor"),
-                       start_error);
+  CHECK_THROWS_WITH_AS(
+      start_link({.children = {nothing}}), doctest::Contains("start an actor"), start_error);
+  auto throws = caf_child(
+      "throws", [](caf::actor_system&) -> caf::actor { throw std::runtime_error("no sensor"); });
+  CHECK_THROWS_WITH_AS(
+      start_link({.children = {throws}}), doctest::Contains("no sensor"), start_error);
 }

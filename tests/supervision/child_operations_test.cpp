@@ -191,9 +191,8 @@ TEST_CASE_FIXTURE(
   send(whereis("a"), deaf::goodbye{});
   CHECK(eventually([&] { return order->read().size() == 4; }));
   CHECK(
-      order->read() == lines{
-                           "terminate b ok", "terminate ok",
-                           "delete ok", "restart {error, not_found}"});
+      order->read() ==
+      lines{"terminate b ok", "terminate ok", "delete ok", "restart {error, not_found}"});
 }
 
 TEST_CASE_FIXTURE(shop, "a child that takes long to start is answered when it has") {
@@ -272,9 +271,7 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(shop, "a call that a supervisor does not know fails at once, and is reported") {
-  struct riddle {
-    using reply = int;
-  };
+  struct riddle { using reply = int; };
   struct sphinx {
     using messages = roost::messages<riddle>;
     int handle_call(riddle) { return 0; }

@@ -9,9 +9,7 @@ namespace {
 
 /// Takes what its supervisor gives to all, and then its own.
 struct clerk {
-  struct describe {
-    using reply = std::string;
-  };
+  struct describe { using reply = std::string; };
   using messages = roost::messages<describe>;
   using extra_arguments = roost::extra_arguments<std::string, int>;
 

@@ -9,9 +9,7 @@ using namespace roost::test;
 namespace {
 
 struct counter {
-  struct get {
-    using reply = int;
-  };
+  struct get { using reply = int; };
   struct bump {};
   struct crash {};
   using messages = roost::messages<get, bump, crash>;

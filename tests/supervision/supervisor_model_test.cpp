@@ -60,9 +60,7 @@ struct mood {
 };
 
 struct puppet {
-  struct leave {
-    exit_reason reason;
-  };
+  struct leave { exit_reason reason; };
   struct crash {};
   using messages = roost::messages<leave, crash>;
 

@@ -22,9 +22,7 @@ std::string name_of(int number) { return "stress_" + std::to_string(number); }
 struct victim {
   struct crash {};
   struct leave {};
-  struct who {
-    using reply = int;
-  };
+  struct who { using reply = int; };
   using messages = roost::messages<crash, leave, who>;
   int number = 0;
   void handle_cast(crash) { throw std::runtime_error("boom"); }

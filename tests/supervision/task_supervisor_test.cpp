@@ -46,8 +46,7 @@ struct lamp {
   struct press { using reply = bool; };
   using messages = roost::messages<press>;
   event_result<lamp> handle_event(state now, press, from<bool> client) {
-    return next_state(now == state::on ? state::off : state::on,
-                      reply(client, now == state::off));
+    return next_state(now == state::on ? state::off : state::on, reply(client, now == state::off));
   }
 };
 
@@ -67,7 +66,8 @@ bool ends(pid process) {
 template <class T>
 std::string in_words(const std::optional<task_result<T>>& result) {
   if (!result) return "nothing";
-  return result->ok() ? "ok " + std::to_string(result->value()) : "exit " + result->reason().to_string();
+  return result->ok() ? "ok " + std::to_string(result->value())
+                      : "exit " + result->reason().to_string();
 }
 
 struct supervised : node {
@@ -89,8 +89,9 @@ TEST_CASE_FIXTURE(supervised, "the crash of a task is only a message to its call
   std::promise<std::string> reason;
   auto caller = roost::start<puppet>();
   cast(caller, puppet::act{[&] {
-         await(tasks.async_nolink([]() -> int { throw std::runtime_error("no paper"); }))
-             .then([](int) {}, [&](const exit_reason& why) { reason.set_value(why.to_string()); });
+         await(tasks.async_nolink([]() -> int {
+           throw std::runtime_error("no paper");
+         })).then([](int) {}, [&](const exit_reason& why) { reason.set_value(why.to_string()); });
        }});
   CHECK(reason.get_future().get().find("no paper") != std::string::npos);
   call(caller, puppet::done{}).get();
@@ -98,7 +99,8 @@ TEST_CASE_FIXTURE(supervised, "the crash of a task is only a message to its call
   CHECK(eventually([&] { return count() == 0; }));
 }
 
-TEST_CASE_FIXTURE(supervised, "a task lives on when its caller dies, and ends with its supervisor") {
+TEST_CASE_FIXTURE(
+    supervised, "a task lives on when its caller dies, and ends with its supervisor") {
   log_capture quiet;
   auto caller = roost::start<puppet>();
   pid process;
@@ -126,8 +128,9 @@ TEST_CASE_FIXTURE(supervised, "async links the task to its caller as well") {
 TEST_CASE_FIXTURE(supervised, "no more tasks than max_children, until one has ended") {
   std::vector<pid> processes;
   for (int i = 0; i < 4; ++i) processes.push_back(tasks.start_child(endless()));
-  CHECK_THROWS_WITH_AS((void)tasks.async_nolink(endless()), doctest::Contains("at most 4 tasks"),
-                       max_children_reached);
+  CHECK_THROWS_WITH_AS(
+      (void)tasks.async_nolink(endless()), doctest::Contains("at most 4 tasks"),
+      max_children_reached);
   CHECK(eventually([&] { return count() == 4; }));
   CHECK(tasks.terminate_child(processes[0]).get());
   CHECK_FALSE(is_alive(processes[0]));
@@ -140,9 +143,15 @@ TEST_CASE_FIXTURE(supervised, "a child is temporary, unless it is asked to come 
   std::atomic<int> once{0};
   std::atomic<int> again{0};
   std::atomic<int> normal{0};
-  tasks.start_child([&] { ++once; throw std::runtime_error("once"); });
+  tasks.start_child([&] {
+    ++once;
+    throw std::runtime_error("once");
+  });
   tasks.start_child(
-      [&] { if (++again < 3) throw std::runtime_error("again"); }, {.restart = transient});
+      [&] {
+        if (++again < 3) throw std::runtime_error("again");
+      },
+      {.restart = transient});
   tasks.start_child([&] { ++normal; }, {.restart = transient});
   CHECK(eventually([&] { return again == 3 && once == 1; }));
   CHECK(eventually([&] { return count() == 0; }));
@@ -156,13 +165,18 @@ TEST_CASE_FIXTURE(supervised, "too many restarts end the supervisor and all its 
   log_capture quiet;
   auto other = tasks.start_child(endless());
   std::atomic<int> runs{0};
-  tasks.start_child([&] { ++runs; throw std::runtime_error("always"); }, {.restart = permanent});
+  tasks.start_child(
+      [&] {
+        ++runs;
+        throw std::runtime_error("always");
+      },
+      {.restart = permanent});
   CHECK(ends(supervisor));
   CHECK(ends(other));
   CHECK(runs == 4);
-  CHECK_THROWS_WITH_AS((void)tasks.async_nolink([] { return 1; }),
-                       doctest::Contains("add roost::child<roost::task_supervisor>"),
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(
+      (void)tasks.async_nolink([] { return 1; }),
+      doctest::Contains("add roost::child<roost::task_supervisor>"), std::invalid_argument);
 }
 
 TEST_CASE_FIXTURE(supervised, "a task that is shut down ends alone") {
@@ -178,7 +192,8 @@ TEST_CASE_FIXTURE(supervised, "a task that is shut down ends alone") {
   CHECK(is_alive(supervisor));
 }
 
-TEST_CASE_FIXTURE(supervised, "a task that does not listen is killed after the time that it is given") {
+TEST_CASE_FIXTURE(
+    supervised, "a task that does not listen is killed after the time that it is given") {
   log_capture quiet;
   auto caller = roost::start<puppet>();
   std::promise<std::string> words;
@@ -200,12 +215,12 @@ TEST_CASE_FIXTURE(supervised, "a task that does not listen is killed after the t
 
 TEST_CASE_FIXTURE(supervised, "a task that has answered makes room, even while it still ends") {
   auto results =
-      tasks.async_stream_nolink(std::vector<int>(50, 1), lingering{}, {.max_concurrency = 4})
-          .get();
+      tasks.async_stream_nolink(std::vector<int>(50, 1), lingering{}, {.max_concurrency = 4}).get();
   CHECK(results.size() == 50);
 }
 
-TEST_CASE_FIXTURE(supervised, "a stream without links reports crashes and late tasks in their places") {
+TEST_CASE_FIXTURE(
+    supervised, "a stream without links reports crashes and late tasks in their places") {
   log_capture quiet;
   auto work = [](int n) {
     if (n == 2) throw std::runtime_error("two");
@@ -225,14 +240,16 @@ TEST_CASE_FIXTURE(supervised, "a stream without links reports crashes and late t
   CHECK(eventually([&] { return count() == 0; }));
 }
 
-TEST_CASE_FIXTURE(supervised, "a stream from a process that does not trap exits survives its crashes") {
+TEST_CASE_FIXTURE(
+    supervised, "a stream from a process that does not trap exits survives its crashes") {
   log_capture quiet;
   auto caller = roost::start<puppet>();
   std::promise<std::size_t> failed;
   cast(caller, puppet::act{[&] {
-         tasks.async_stream_nolink(
-                  std::vector<int>(100, 1), [](int) -> int { throw std::runtime_error("no"); },
-                  {.max_concurrency = 4})
+         tasks
+             .async_stream_nolink(
+                 std::vector<int>(100, 1), [](int) -> int { throw std::runtime_error("no"); },
+                 {.max_concurrency = 4})
              .then([&](std::vector<task_result<int>> all) {
                std::size_t bad = 0;
                for (auto& result : all) bad += result ? 0U : 1U;
@@ -247,8 +264,8 @@ TEST_CASE_FIXTURE(supervised, "a stream from a process that does not trap exits 
 }
 
 TEST_CASE_FIXTURE(node, "a supervisor stops its tasks before it ends") {
-  auto tree = start_link(supervisor_spec{
-      .children = {roost::child<task_supervisor>({.name = "tasks"})}});
+  auto tree =
+      start_link(supervisor_spec{.children = {roost::child<task_supervisor>({.name = "tasks"})}});
   task_supervisor tasks{"tasks"};
   auto silence = roost::start<mute>();
   std::atomic<bool> deaf{false};
@@ -293,7 +310,5 @@ TEST_CASE_FIXTURE(node, "servers in a tree are found in a registry, also after a
   before = lobby.process();
   exit(whereis("rooms"), exit_reason::kill);
   CHECK(eventually([&] { return lobby.process() && lobby.process() != before; }));
-  CHECK(eventually([&] {
-    return static_cast<bool>(server<counter>{via("rooms", "hall")});
-  }));
+  CHECK(eventually([&] { return static_cast<bool>(server<counter>{via("rooms", "hall")}); }));
 }
