@@ -29,6 +29,8 @@ std::unique_ptr<task_listener> end_wait(task_state& task) {
 class task_waiter final : public call_waiter {
  public:
   explicit task_waiter(std::shared_ptr<task_state> task) : task_(std::move(task)) {}
+  /// An owner that ends while it waits leaves a task and a listener that hold each other.
+  ~task_waiter() override { task_->listener.reset(); }
   void answered(message& reply) override {
     note_end(*task_, nullptr, &reply);
     tell();
