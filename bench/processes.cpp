@@ -246,14 +246,24 @@ void fill(table& rows) {
   for (auto key = table_rows; key > 0; --key) rows.insert({key, key});
 }
 
+/// Deleting a table is not part of it, here and in processes.erl, and is over before the next round.
 double ets_insert_rate() {
-  return best_rate(table_rows, [](done_signal done) {
-    spawn([done] {
-      table rows{{.access = ets::public_}};
-      fill(rows);
-      done->set_value();
+  double best = 0;
+  for (int i = 0; i < 3; ++i) {
+    std::promise<double> rate;
+    spawn([&rate] {
+      std::chrono::duration<double> took{};
+      {
+        table rows{{.access = ets::public_}};
+        auto begin = std::chrono::steady_clock::now();
+        fill(rows);
+        took = std::chrono::steady_clock::now() - begin;
+      }
+      rate.set_value(table_rows / took.count());
     });
-  });
+    best = std::max(best, rate.get_future().get());
+  }
+  return best;
 }
 
 double ets_lookup_rate() {
