@@ -1,5 +1,6 @@
 #include "supervision/dynamic_supervisor.hpp"
 #include "supervision/dynamic_supervisor_process.hpp"
+#include "supervision/supervisor_parts.hpp"
 
 namespace roost {
 namespace detail {
@@ -33,6 +34,7 @@ class spec_maker final : public child_maker {
 
 namespace {
 
+using detail::ask_supervisor;
 using detail::dynamic_supervisor_process;
 
 void validate(const dynamic_supervisor::options& options) {
@@ -40,13 +42,6 @@ void validate(const dynamic_supervisor::options& options) {
   if (options.backoff)
     detail::check_backoff(
         *options.backoff, options.name.empty() ? "a dynamic_supervisor" : options.name);
-}
-
-template <class R, class Question, class... Args>
-pending<R> ask(pid process, Args... args) {
-  return pending<R>(detail::request{
-      process, detail::make_message<Question>(detail::message_kind::call, std::move(args)...),
-      infinity, detail::type_name<Question>()});
 }
 
 }  // namespace
@@ -85,19 +80,22 @@ pending<child_result> dynamic_supervisor::start_child(roost::child_spec spec) co
 }
 
 pending<child_result> dynamic_supervisor::start(detail::child_request request) const {
-  return ask<child_result, dynamic_supervisor_process::start_child>(process(), std::move(request));
+  return ask_supervisor<child_result, dynamic_supervisor_process::start_child>(
+      process(), std::move(request));
 }
 
 pending<child_result> dynamic_supervisor::terminate_child(pid child) const {
-  return ask<child_result, dynamic_supervisor_process::terminate_child>(process(), child);
+  return ask_supervisor<child_result, dynamic_supervisor_process::terminate_child>(
+      process(), child);
 }
 
 pending<std::vector<child_info>> dynamic_supervisor::which_children() const {
-  return ask<std::vector<child_info>, dynamic_supervisor_process::which_children>(process());
+  return ask_supervisor<std::vector<child_info>, dynamic_supervisor_process::which_children>(
+      process());
 }
 
 pending<child_counts> dynamic_supervisor::count_children() const {
-  return ask<child_counts, dynamic_supervisor_process::count_children>(process());
+  return ask_supervisor<child_counts, dynamic_supervisor_process::count_children>(process());
 }
 
 }  // namespace roost

@@ -1,6 +1,7 @@
 #include "supervision/dynamic_supervisor_process.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/process_core.hpp"
+#include "supervision/supervisor_parts.hpp"
 #include <algorithm>
 #include <set>
 
@@ -117,20 +118,12 @@ void dynamic_supervisor_process::start(const client& client, child_request reque
 /// An exception in a start function is a child that did not start, not a crash of its supervisor.
 start_outcome dynamic_supervisor_process::call_start(child_maker& maker) {
   extra_arguments_scope offered{&extra_arguments_};
-  try {
+  return outcome_of_start([&] {
     return maker.start([me = self().id](const start_outcome& outcome) {
       // One that has failed says so by its exit.
       if (outcome.status == start_status::ready) send(pid{me, 0}, became_ready{outcome.process});
     });
-  } catch (const start_error& error) {
-    if (auto owner = error.already_started())
-      return {start_status::already_started, owner, error.reason()};
-    return {start_status::failed, {}, error.reason()};
-  } catch (const process_exit& exit) {
-    return {start_status::failed, {}, exit.reason()};
-  } catch (const std::exception& error) {
-    return {start_status::failed, {}, exit_reason(error.what())};
-  }
+  });
 }
 
 void dynamic_supervisor_process::insert(pid process, child child, child_state state) {

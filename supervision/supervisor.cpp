@@ -1,4 +1,5 @@
 #include "supervision/supervisor.hpp"
+#include "supervision/supervisor_parts.hpp"
 #include "supervision/supervisor_process.hpp"
 #include <unordered_set>
 
@@ -35,55 +36,50 @@ child_spec supervisor::child_spec(options options) {
 
 namespace {
 
+using detail::ask_supervisor;
 using detail::supervisor_process;
-
-/// As in OTP without a time limit: a supervisor may have good reasons to take long.
-template <class R, class Question, class... Args>
-pending<R> ask(pid process, Args... args) {
-  return pending<R>(detail::request{
-      process, detail::make_message<Question>(detail::message_kind::call, std::move(args)...),
-      infinity, detail::type_name<Question>()});
-}
 
 }  // namespace
 
 pending<child_result> supervisor::start_child(roost::child_spec spec) const {
   validate(spec);
-  return ask<child_result, supervisor_process::start_child>(process(), std::move(spec));
+  return ask_supervisor<child_result, supervisor_process::start_child>(process(), std::move(spec));
 }
 
 pending<child_result> supervisor::terminate_child(std::string id) const {
-  return ask<child_result, supervisor_process::terminate_child>(process(), std::move(id));
+  return ask_supervisor<child_result, supervisor_process::terminate_child>(
+      process(), std::move(id));
 }
 
 pending<child_result> supervisor::restart_child(std::string id) const {
-  return ask<child_result, supervisor_process::restart_child>(process(), std::move(id));
+  return ask_supervisor<child_result, supervisor_process::restart_child>(process(), std::move(id));
 }
 
 pending<child_result> supervisor::delete_child(std::string id) const {
-  return ask<child_result, supervisor_process::delete_child>(process(), std::move(id));
+  return ask_supervisor<child_result, supervisor_process::delete_child>(process(), std::move(id));
 }
 
 pending<std::optional<child_spec>> supervisor::get_childspec(std::string id) const {
-  return ask<std::optional<roost::child_spec>, supervisor_process::get_childspec>(
+  return ask_supervisor<std::optional<roost::child_spec>, supervisor_process::get_childspec>(
       process(), std::move(id), pid{});
 }
 
 pending<std::optional<child_spec>> supervisor::get_childspec(pid child) const {
-  return ask<std::optional<roost::child_spec>, supervisor_process::get_childspec>(
+  return ask_supervisor<std::optional<roost::child_spec>, supervisor_process::get_childspec>(
       process(), std::string(), child);
 }
 
 pending<std::optional<child_info>> supervisor::which_child(std::string id) const {
-  return ask<std::optional<child_info>, supervisor_process::which_child>(process(), std::move(id));
+  return ask_supervisor<std::optional<child_info>, supervisor_process::which_child>(
+      process(), std::move(id));
 }
 
 pending<std::vector<child_info>> supervisor::which_children() const {
-  return ask<std::vector<child_info>, supervisor_process::which_children>(process());
+  return ask_supervisor<std::vector<child_info>, supervisor_process::which_children>(process());
 }
 
 pending<child_counts> supervisor::count_children() const {
-  return ask<child_counts, supervisor_process::count_children>(process());
+  return ask_supervisor<child_counts, supervisor_process::count_children>(process());
 }
 
 pid start_link(supervisor_spec spec) {

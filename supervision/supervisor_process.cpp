@@ -1,4 +1,5 @@
 #include "supervision/supervisor_process.hpp"
+#include "supervision/supervisor_parts.hpp"
 #include <algorithm>
 
 namespace roost::detail {
@@ -399,22 +400,13 @@ supervisor_process::progress supervisor_process::start(
   return progress::waits;
 }
 
-/// An exception in the start function is a child that did not start, not a crash of its supervisor.
 start_outcome supervisor_process::call_start(child& child) {
-  try {
+  return outcome_of_start([&] {
     return child.spec.start([me = self(), child = child.shared_from_this(), attempt = child.attempt,
                              this](start_outcome later) {
       run_in(me, [this, child, attempt, later] { on_started_later(*child, attempt, later); });
     });
-  } catch (const start_error& error) {
-    if (auto owner = error.already_started())
-      return {start_status::already_started, owner, error.reason()};
-    return {start_status::failed, {}, error.reason()};
-  } catch (const process_exit& exit) {
-    return {start_status::failed, {}, exit.reason()};
-  } catch (const std::exception& error) {
-    return {start_status::failed, {}, exit_reason(error.what())};
-  }
+  });
 }
 
 /// The step that has begun the start is still the first of its lane, unless everything is to end.

@@ -1,20 +1,10 @@
 #include "runtime/registry.hpp"
-#include "tests/support.hpp"
+#include "tests/puppets.hpp"
 
 using namespace roost;
 using namespace roost::test;
 
 namespace {
-
-/// Does in its own process what a test tells it to.
-struct puppet {
-  struct act { std::function<void()> what; };
-  struct done { using reply = void; };
-  using messages = roost::messages<act, done>;
-
-  void handle_cast(const act& message) { message.what(); }
-  void handle_call(done) {}
-};
 
 /// Lets the puppet act and waits until it has.
 void let(const server<puppet>& puppet, std::function<void()> what) {

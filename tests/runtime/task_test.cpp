@@ -1,6 +1,6 @@
 #include "runtime/task.hpp"
 #include "runtime/blocking.hpp"
-#include "tests/support.hpp"
+#include "tests/puppets.hpp"
 
 using namespace roost;
 using namespace roost::test;
@@ -17,31 +17,10 @@ struct adder {
   int handle_call(add message) { return message.a + message.b; }
 };
 
-/// Never answers.
-struct mute {
-  struct ask { using reply = int; };
-  using messages = roost::messages<ask>;
-  std::vector<from<int>> callers = {};
-  call_result<int> handle_call(ask, from<int> client) {
-    callers.push_back(client);
-    return noreply();
-  }
-};
-
 /// A task that runs until somebody stops it.
 task<int> endless(const server<mute>& mute) {
   return async([mute] { return call(mute, mute::ask{}, infinity); });
 }
-
-/// Does in its own process what a test tells it to.
-struct puppet {
-  struct act { std::function<void()> what; };
-  struct done { using reply = void; };
-  using messages = roost::messages<act, done>;
-
-  void handle_cast(const act& message) { message.what(); }
-  void handle_call(done) {}
-};
 
 /// Watches how a process ends.
 struct watcher {

@@ -3,33 +3,12 @@
 #include "runtime/gen_statem.hpp"
 #include "runtime/registry.hpp"
 #include "supervision/supervisor.hpp"
-#include "tests/support.hpp"
+#include "tests/puppets.hpp"
 
 using namespace roost;
 using namespace roost::test;
 
 namespace {
-
-/// Never answers.
-struct mute {
-  struct ask { using reply = int; };
-  using messages = roost::messages<ask>;
-  std::vector<from<int>> callers = {};
-  call_result<int> handle_call(ask, from<int> client) {
-    callers.push_back(client);
-    return noreply();
-  }
-};
-
-/// Does in its own process what a test tells it to.
-struct puppet {
-  struct act { std::function<void()> what; };
-  struct done { using reply = void; };
-  using messages = roost::messages<act, done>;
-
-  void handle_cast(const act& message) { message.what(); }
-  void handle_call(done) {}
-};
 
 struct counter {
   struct bump { using reply = int; };
