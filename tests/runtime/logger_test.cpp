@@ -1,4 +1,5 @@
 #include "runtime/logger.hpp"
+#include "tests/support.hpp"
 #include "runtime/config.hpp"
 #include "runtime/logger_output.hpp"
 #include "runtime/telemetry.hpp"
@@ -413,9 +414,7 @@ TEST_CASE("what a burst has dropped is told when its window is over, without ano
       {.file = file, .burst_limit = 1, .burst_window = std::chrono::milliseconds(50)});
   logger::info("one");
   logger::info("two");
-  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (lines_of(file).size() < 2 && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(roost::test::eventually([&] { return lines_of(file).size() >= 2; }));
   REQUIRE(lines_of(file).size() == 2);
   CHECK(lines_of(file).back().ends_with("1 messages dropped dropped=1"));
   roost::configure_logger(roost::logger_options{});
