@@ -3,6 +3,7 @@
 #include "runtime/logger.hpp"
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/process_core.hpp"
+#include "runtime/remote.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace roost {
@@ -146,6 +147,7 @@ void ask(request request, std::unique_ptr<call_waiter> waiter) {
     expiry->ref = ref;
     open.deadline = timer(arm_timer(request.timeout, me->self(), std::move(expiry)));
   }
+  if (!request.to.is_local()) tie(*me, request.to, true);
   me->more().requests.insert(ref, std::move(open));
   send_request(request, me->self(), ref);
 }
@@ -165,6 +167,7 @@ message_ptr wait_for_answer(request request) {
   auto what = request.what;
   std::optional<std::chrono::steady_clock::time_point> deadline;
   if (request.timeout.count() >= 0) deadline = std::chrono::steady_clock::now() + request.timeout;
+  mailbox.asks(request.to, ref);
   send_request(request, mailbox.id, ref);
   auto answer = mailbox.wait(
       [&](message& message) {
@@ -172,6 +175,7 @@ message_ptr wait_for_answer(request request) {
                (message.kind == message_kind::reply || message.kind == message_kind::no_reply);
       },
       deadline);
+  mailbox.asks({}, {});
   if (!answer) {
     if (to) signal(to, message_kind::call_done, ref);
     throw_unanswered(exit_reason::timeout, what);
@@ -193,10 +197,12 @@ void send_reply(pid caller, reference ref, message_ptr reply) {
   if (me != nullptr) {
     if (me->extra && me->extra->debug && reply->kind == message_kind::reply)
       trace(*me, trace_event::replied, *reply, caller);
-    if (me->answering == ref)
+    bool took_it = me->answering == ref;
+    if (took_it)
       me->answering = {};
     else if (me->extra)
-      me->extra->open_calls.erase(ref);
+      took_it = me->extra->open_calls.erase(ref);
+    if (took_it) reply->flag |= by_server;
   }
   reply->from = me != nullptr ? me->self() : pid{};
   reply->ref = ref;

@@ -10,6 +10,8 @@ mailbox_thread::mailbox_thread() : home(&take_slot()), id{home->id.load(), 0} {
 
 mailbox_thread::~mailbox_thread() {
   home->id.store(0, std::memory_order_release);
+  if (auto* nodes = remote.load())
+    for (auto& [peer, serial] : ties_) nodes->untie(peer, id);
   auto* list = close(*home);
   while (list != nullptr) {
     message_ptr message{list};
@@ -19,6 +21,31 @@ mailbox_thread::~mailbox_thread() {
   // A sender that turned the claim on just before may still be on its way to notify.
   std::lock_guard guard{mutex_};
   free_slot(*home);
+}
+
+void mailbox_thread::asks(pid to, reference ref) {
+  asked_ = to;
+  question_ = ref;
+  auto* nodes = to.is_local() || to.node == caf_node ? nullptr : remote.load();
+  if (nodes == nullptr) return;
+  auto peer = nodes->peer_of(to.node);
+  auto known = ties_.find(peer);
+  if (known != ties_.end() && known->second == nodes->serial_of(peer)) return;
+  auto serial = nodes->tie(peer, id, true);
+  take_mail();  // the loss of the connection before comes first
+  if (serial != 0) ties_[peer] = serial;
+}
+
+void mailbox_thread::lost(const node_loss& loss) {
+  auto tied = ties_.find(loss.peer);
+  if (tied == ties_.end()) return;
+  if (tied->second == loss.serial) ties_.erase(tied);
+  auto* nodes = remote.load();
+  if (nodes == nullptr || asked_.is_local() || nodes->peer_of(asked_.node) != loss.peer) return;
+  auto notice =
+      make_message<death_notice>(message_kind::no_reply, exit_reason(exit_reason::noconnection));
+  notice->ref = question_;
+  kept.push_back(std::move(notice));
 }
 
 mailbox_thread& mailbox_thread::current() {
@@ -43,6 +70,8 @@ void mailbox_thread::take_mail() {
         message->kind == message_kind::monitor || message->kind == message_kind::link ||
         message->kind == message_kind::unlink)
       answer_for_the_dead(id, std::move(message), exit_reason::noproc);
+    else if (message->kind == message_kind::node_lost)
+      lost(*value_of<node_loss>(*message));
     else if (!message->is_signal())
       kept.push_back(std::move(message));
   }

@@ -4,7 +4,7 @@
 // It has a slot in the process table like any process, so that answers and DOWNs reach it the same
 // way; instead of being run, its owner waits on a condition variable.
 #pragma once
-#include "runtime/process_core.hpp"
+#include "runtime/remote.hpp"
 #include <condition_variable>
 #include <functional>
 
@@ -25,16 +25,23 @@ struct mailbox_thread {
 
   void notify() noexcept;  // any thread
 
+  /// The question that this thread waits for next: it is told when the node of `to` is lost.
+  void asks(pid to, reference ref);
+
   slot* home;
   pid id;
   std::vector<message_ptr> kept;
 
  private:
   void take_mail();
+  void lost(const node_loss& loss);
 
   std::mutex mutex_;
   std::condition_variable arrived_;
   bool signalled_ = false;
+  pid asked_;
+  reference question_;
+  std::map<std::uint32_t, std::uint64_t> ties_;  // with other nodes, see remote.hpp
 };
 
 }  // namespace roost::detail

@@ -41,6 +41,7 @@ enum class message_kind : std::uint8_t {
   exit,
   call_done,  // the caller of `ref` no longer waits
   inspect,    // asks or changes the process at once, whatever waits in its queue
+  node_lost,  // a node_loss: nothing more comes from there, see remote.hpp
 };
 
 class message;
@@ -48,6 +49,8 @@ class message;
 // Values of message::flag for the kind `info`.
 inline constexpr std::uint8_t through_alias = 1;
 inline constexpr std::uint8_t from_timeout = 2;
+// … for the kind `reply`: it comes from the process that took the call.
+inline constexpr std::uint8_t by_server = 4;
 
 /// One static instance per C++ type. Two types are the same if their addresses are.
 struct message_type {

@@ -2,6 +2,7 @@
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/names.hpp"
 #include "runtime/process_core.hpp"
+#include "runtime/remote.hpp"
 #include "runtime/scheduler.hpp"
 
 namespace roost {
@@ -115,6 +116,7 @@ void send_exit(pid to, const exit_reason& reason, bool linked) {
 void link(pid other) {
   auto& me = this_process("link");
   if (other == me.self()) return;
+  if (!other.is_local()) detail::tie(me, other, true);
   if (!me.links.insert(other)) return;
   if (me.extra) me.extra->unlinking.erase(other);
   detail::signal(other, message_kind::link, {});
@@ -130,7 +132,10 @@ void unlink(pid other) {
 
 reference monitor(pid other) {
   auto ref = make_ref();
-  if (auto* me = current_process()) me->more().monitors.insert(ref, other);
+  if (auto* me = current_process()) {
+    if (!other.is_local()) detail::tie(*me, other, true);
+    me->more().monitors.insert(ref, other);
+  }
   detail::signal(other, message_kind::monitor, ref);
   return ref;
 }
@@ -229,7 +234,19 @@ namespace detail {
 void enqueue(pid to, message_ptr message) {
   if (to.is_local()) return deliver(to.id, std::move(message));
   if (to.node == caf_node) return tell_caf(to, std::move(message));
+  if (auto* nodes = remote.load(std::memory_order_acquire))
+    return void(nodes->deliver(to, std::move(message), {}));
   answer_for_the_dead(to, std::move(message), exit_reason::noconnection);
+}
+
+send_status enqueue_if(pid to, message_ptr message, send_options options) {
+  auto* nodes = remote.load(std::memory_order_acquire);
+  if (!to.is_local() && to.node != caf_node) {
+    if (nodes == nullptr) return send_status::noconnect;
+    return nodes->deliver(to, std::move(message), options);
+  }
+  enqueue(to, std::move(message));
+  return send_status::ok;
 }
 
 namespace {

@@ -113,6 +113,9 @@ bool trap_exit(bool on);
 
 // --- starting ------------------------------------------------------------------------------------
 
+enum class send_status : std::uint8_t;
+struct send_options;
+
 namespace detail {
 class behavior;
 class timer_node;
@@ -123,6 +126,7 @@ struct spawned {
 };
 spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach);
 void enqueue(pid to, message_ptr message);
+send_status enqueue_if(pid to, message_ptr message, send_options options);
 template <class F>
 std::unique_ptr<behavior> run_once(F function);
 timer_node* arm_timer(std::chrono::milliseconds delay, pid to, message_ptr message);
@@ -156,6 +160,33 @@ void send(pid to, M message) {
 /// Sends to a registered name. Throws std::invalid_argument (badarg) when nobody has it.
 template <class M>
 void send(std::string_view name, M message);
+
+/// How send(pid, message, options) ended.
+enum class send_status : std::uint8_t {
+  ok,
+  nosuspend,  // not sent: the sender would have had to wait
+  noconnect,  // not sent: the node is not connected
+};
+
+struct send_options {
+  bool nosuspend = false;  // rather not send than wait for a node that takes too slowly
+  bool noconnect = false;  // rather not send than connect to a node
+};
+
+/// As erlang:send/3: says when it did not send. Where nothing would be waited for, it is send().
+template <class M>
+send_status send(pid to, M message, send_options options) {
+  return detail::enqueue_if(
+      to, detail::make_message<M>(detail::message_kind::info, std::move(message)), options);
+}
+
+/// Thrown by whatever sends, when far more waits for a node than its link takes
+/// (`distribution.hard_limit`). A process that sends that much between two messages should send less
+/// in one handler, or send with `nosuspend`.
+class busy : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 // --- aliases
 // ---------------------------------------------------------------------------------------

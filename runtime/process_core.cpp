@@ -3,6 +3,7 @@
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/names.hpp"
 #include "runtime/process_run.hpp"
+#include "runtime/remote.hpp"
 #include "runtime/scheduler.hpp"
 #include "runtime/system_watch.hpp"
 #include "runtime/telemetry.hpp"
@@ -94,7 +95,7 @@ void end_by_signal(process& process, const exit_reason& reason) {
   process.ending = std::make_unique<exit_reason>(reason);
 }
 
-void on_exit_signal(process& process, message_ptr message) {
+void take_exit_signal(process& process, message_ptr message) {
   auto& signal = *value_of<exit_signal>(*message);
   auto from = message->from;
   // A link that was taken back, or never made, cannot hurt any more.
@@ -110,7 +111,10 @@ void on_exit_signal(process& process, message_ptr message) {
 }
 
 void on_down(process& process, message_ptr message) {
-  if (!process.extra || !process.extra->monitors.erase(message->ref)) return;
+  auto watched = process.extra ? process.extra->monitors.take(message->ref) : std::nullopt;
+  if (!watched) return;
+  // Who watches {Name, Node} is told of {Name, Node}.
+  if (watched->is_name()) value_of<down>(*message)->process = *watched;
   append(process, message.release());
 }
 
@@ -121,11 +125,17 @@ void answer_question(process& process, const message& question, message_ptr repl
   enqueue(question.from, std::move(reply));
 }
 
+/// Nothing is kept for a process whose node is lost: nobody would take it back.
+bool may_keep(process& process, pid other) {
+  return other.is_local() || other.node == caf_node || tie(process, other, false);
+}
+
 /// A link that crosses our unlink on its way: the other takes it back when it hears of that, so a
 /// link has both its ends or none. Source: the link protocol of OTP 23.
 void on_link(process& process, pid other) {
   bool crossed = process.extra && process.extra->unlinking.contains(other);
-  if (!crossed) process.links.insert(other);
+  if (crossed || !may_keep(process, other)) return;
+  process.links.insert(other);
 }
 
 void on_unlinked(process& process, const message& message) {
@@ -152,7 +162,8 @@ void on_signal(process& process, message_ptr message) {
       on_unlinked(process, *message);
       break;
     case message_kind::monitor:
-      process.more().monitored_by.insert(message->ref, message->from);
+      if (may_keep(process, message->from))
+        process.more().monitored_by.insert(message->ref, message->from);
       break;
     case message_kind::demonitor:
       if (process.extra) process.extra->monitored_by.erase(message->ref);
@@ -167,6 +178,9 @@ void on_signal(process& process, message_ptr message) {
       if (auto* job = value_of<task>(*message)) job->run();
       if (auto* question = value_of<inspection>(*message))
         answer_question(process, *message, question->answer(&process));
+      break;
+    case message_kind::node_lost:
+      let_go(process, *value_of<node_loss>(*message));
       break;
     default:
       break;
@@ -236,7 +250,12 @@ void report_dropped(process& process) {
       dropped, {{"count", count}}, {{"process", who}, {"name", process.extra->name}});
 }
 
-/// Sorts the intake: signals act now, the rest joins the queue.
+}  // namespace
+
+void on_exit_signal(process& process, message_ptr message) {
+  take_exit_signal(process, std::move(message));
+}
+
 void sort_intake(process& process) {
   auto* list = fetch(*process.home);
   while (list != nullptr) {
@@ -255,6 +274,8 @@ void sort_intake(process& process) {
   if (monitor_watches_mailboxes()) watch_mailbox(process);
 }
 
+namespace {
+
 // --- messages ------------------------------------------------------------------------------------
 
 void on_answer(process& process, message& message) {
@@ -263,7 +284,7 @@ void on_answer(process& process, message& message) {
   if (!request) return;  // too late: the caller has stopped waiting
   request->deadline.cancel();
   if (message.kind == message_kind::reply) {
-    if (message.from != request->server && request->server)
+    if (request->server && (message.flag & by_server) == 0)
       signal(request->server, message_kind::call_done, message.ref);
     request->waiter->answered(message);
   } else if (message.kind == message_kind::no_reply) {
@@ -277,8 +298,9 @@ void on_answer(process& process, message& message) {
 /// A call that was handled but not answered keeps its caller informed of our death.
 void keep_open(process& process, const message& call) {
   if (!process.answering) return;
-  process.more().open_calls.insert(call.ref, call.from);
   process.answering = {};
+  if (!may_keep(process, call.from)) return;
+  process.more().open_calls.insert(call.ref, call.from);
 }
 
 /// A failing question about a process is the asker's problem.
@@ -399,6 +421,7 @@ void tell_the_bereaved(process& process, const exit_reason& reason) {
     const_cast<open_request&>(request).deadline.cancel();
     if (request.server) signal(request.server, message_kind::call_done, ref);
   });
+  if (!extra->ties.empty()) untie_all(*extra, process.self());
 }
 
 void drop_mail(process& process, message* list, const exit_reason& reason) {
@@ -445,6 +468,11 @@ void append(process& process, message* message) noexcept {
 }
 
 process* current_process() noexcept { return running; }
+
+void never_wait_for_links() {
+  current_process()->async_dist = true;
+  current_process()->of_the_runtime = true;
+}
 
 std::string describe(const message& message) {
   std::string text;
@@ -575,11 +603,12 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
       end_process(process, reason);
       return false;
     }
-    if (process.starts && !process.suspended) {
+    if (process.starts && !process.suspended && !process.waits_for_link) {
       if (run_start(process, here)) return false;
       continue;
     }
-    auto* next = process.initializing || process.suspended ? take_urgent(process)
+    auto* next = process.waits_for_link                    ? nullptr
+                 : process.initializing || process.suspended ? take_urgent(process)
                  : process.selective                       ? take_wanted(process)
                                                            : take_oldest(process);
     if (next == nullptr) {

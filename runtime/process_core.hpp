@@ -169,6 +169,8 @@ struct process_extra {
   std::uint64_t asleep_at = ~0ULL;  // the reductions at the last hibernation
   bool falls_asleep = false;        // a timer runs that may end in hibernation
   pid group_leader;
+  compact_map<std::uint32_t, std::uint64_t> ties;  // with other nodes, see remote.hpp
+  std::vector<std::uint32_t> waits_for;            // links that have to drain first
 };
 
 struct process {
@@ -209,6 +211,9 @@ struct process {
   bool hibernates = false;       // after a silence: see hibernate_after
   bool sensitive = false;        // its messages and state are shown to nobody
   bool run_once = false;         // ends when nothing is left to wait for
+  bool waits_for_link = false;   // handles no message until a busy link has drained
+  bool async_dist = false;       // is never made to wait for a busy link
+  bool of_the_runtime = false;   // … nor refused past its hard limit
   mailbox_policy policy = mailbox_policy::drop_newest;
   bool told_long = false;  // the system monitor knows that the mailbox is long
   bool told_large = false;
@@ -243,6 +248,14 @@ void push_front(process& process, message_ptr message) noexcept;
 
 /// Tells those who watch what the process does; it has a sys_debug.
 void trace(process& process, trace_event::kind_of_event what, const message& message, pid peer);
+
+/// Sorts the intake: signals act now, the rest joins the queue.
+void sort_intake(process& process);
+
+void on_exit_signal(process& process, message_ptr message);
+
+/// A process of the library itself, which must get through to other nodes for the node to work.
+void never_wait_for_links();
 
 /// Drops a DOWN for `ref` that waits in the queue.
 void flush_down(process& process, reference ref) noexcept;

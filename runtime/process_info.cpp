@@ -120,6 +120,8 @@ process_priority set_priority(process_priority priority) {
   return me("set_priority").home->priority.exchange(priority, std::memory_order_relaxed);
 }
 
+bool set_async_dist(bool on) { return std::exchange(me("set_async_dist").async_dist, on); }
+
 bool set_sensitive(bool on) { return std::exchange(me("set_sensitive").sensitive, on); }
 
 pid group_leader() noexcept {

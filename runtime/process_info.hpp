@@ -71,6 +71,10 @@ process_priority set_priority(process_priority priority);
 /// Answers the old setting.
 bool set_sensitive(bool on);
 
+/// The calling process is never made to wait for a node that takes what it sends too slowly; sends
+/// still throw `busy` past the hard limit. Answers the old setting.
+bool set_async_dist(bool on);
+
 /// A text for tools, shown beside the pid.
 void set_label(std::string label);
 

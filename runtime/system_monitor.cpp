@@ -67,6 +67,15 @@ void watch_mailbox(process& process) {
 
 std::uint64_t long_schedule_ms() noexcept { return schedule_ms.load(std::memory_order_relaxed); }
 
+void tell_busy_link(pid sender, std::string_view node) {
+  pid to;
+  {
+    std::lock_guard guard{subscription_mutex};
+    if (current.options.busy_dist_port) to = current.subscriber;
+  }
+  if (to) send(to, busy_dist_port{sender, std::string(node)});
+}
+
 void tell_long_schedule(pid process, const message_type* message, std::uint64_t ms) {
   std::string name{message != nullptr ? message->name : "init"};
   if (auto to = subscriber())

@@ -33,6 +33,12 @@ struct large_process {
   std::size_t bytes = 0;
 };
 
+/// A process was made to wait, or would have been, because too much waits for a node.
+struct busy_dist_port {
+  pid process;
+  std::string node;
+};
+
 struct queue_thresholds {
   std::uint32_t enable = 0;   // told above this; 0: never
   std::uint32_t disable = 0;  // … and again when it is below this
@@ -42,6 +48,7 @@ struct system_monitor_options {
   std::chrono::milliseconds long_schedule{50};  // 10 ms or more
   queue_thresholds long_message_queue = {};
   std::size_t large_process = 0;  // bytes, as process_info's memory; 0: never
+  bool busy_dist_port = false;
 };
 
 /// Replaces the subscriber.

@@ -15,4 +15,7 @@ std::uint64_t long_schedule_ms() noexcept;
 
 void tell_long_schedule(pid process, const message_type* message, std::uint64_t ms);
 
+/// A link has more waiting than senders may leave there.
+void tell_busy_link(pid sender, std::string_view node);
+
 }  // namespace roost::detail
