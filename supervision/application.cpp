@@ -1,9 +1,10 @@
 #include "supervision/application.hpp"
 #include "runtime/logger.hpp"
+#include "runtime/node_table.hpp"
 #include "supervision/release/command_line.hpp"
 #include "supervision/release/commands.hpp"
 #include "supervision/release/exit_codes.hpp"
-#include "supervision/release/node.hpp"
+#include "supervision/release/node_life.hpp"
 #include <unistd.h>
 #include <csignal>
 #include <cstdlib>
@@ -101,9 +102,7 @@ class program {
          .sname_flag = line_.sname,
          .variable = variable},
         loaded);
-    auto cookie_file = find_file(
-        loaded.get<std::string>("node.cookie_file", environment.root + "/releases/COOKIE"));
-    if (environment.cookie.empty()) environment.cookie = read_cookie(cookie_file);
+    distribution_ = read_distribution(loaded, environment);
     heart_options_ = read_heart_options(loaded, variable);
     set_release(std::move(environment));
     set_application_config(std::move(loaded));
@@ -118,11 +117,11 @@ class program {
   }
 
   int run_node(const node_files& files) {
-    if (!release().node.empty()) set_node_name(release().node);
+    if (!release().node.empty()) name_this_node(release().node);
     block_node_signals();  // every thread that starts from here on leaves them to this one
     const auto& config = application_config();
     configure_logger(config);
-    node node(
+    node_life node(
         {.name = options_.name,
          .version = options_.version,
          .shutdown_timeout = config.get("node.shutdown_timeout", options_.shutdown_timeout),
@@ -130,7 +129,8 @@ class program {
          .beat_interval = std::min(
              std::chrono::milliseconds(5000),
              std::chrono::milliseconds(heart_options_.beat_timeout / 4)),
-         .heart_check = options_.heart_check},
+         .heart_check = options_.heart_check,
+         .distribution = distribution_},
         files, launcher_);
     int code = node.run(std::move(applications_));
     if (!node.wants_restart() || code != exit_code::in_order) return code;
@@ -151,6 +151,7 @@ class program {
   std::string path_;  // now, as a newer program may take its place
   command_line line_;
   heart_options heart_options_;
+  std::optional<node::options> distribution_;
   daemon_line launcher_;
 };
 

@@ -5,10 +5,12 @@
 //   ├─ rooms                 a supervisor
 //   │  ├─ room:lobby         … its latest messages
 //   │  └─ …
+//   ├─ neighbours            the other nodes of the chat, and where their pages are
 //   └─ endpoint              the page and /socket: a process for each client, and one for each room
 //                            that a client is in
 #include "channels/endpoint.hpp"
 #include "channels/pub_sub.hpp"
+#include "examples/chat/neighbours.hpp"
 #include "examples/chat/room.hpp"
 #include "examples/chat/room_channel.hpp"
 #include "examples/chat/settings.hpp"
@@ -37,6 +39,15 @@ roost::http_response list_rooms(const roost::http_request& /*request*/) {
       200, {{"rooms", std::move(rooms)}, {"allow_crash", current_settings().allow_crash}});
 }
 
+/// Which node this is, and which others there are.
+roost::http_response list_nodes(const roost::http_request& /*request*/) {
+  auto others = roost::json::array();
+  for (auto& other : current_neighbours())
+    others.push_back({{"node", other.node}, {"url", other.url}});
+  return roost::json_response(
+      200, {{"node", roost::node::self()}, {"url", own_url()}, {"others", std::move(others)}});
+}
+
 /// POST /admin/crash_room?room=lobby
 roost::http_response crash_room(const roost::http_request& request) {
   auto room = roost::whereis(room_topic(request.query["room"].value_or("")));
@@ -46,7 +57,8 @@ roost::http_response crash_room(const roost::http_request& request) {
 }
 
 std::vector<roost::http_route> routes() {
-  std::vector<roost::http_route> result{roost::get("/rooms", list_rooms)};
+  std::vector<roost::http_route> result{
+      roost::get("/rooms", list_rooms), roost::get("/nodes", list_nodes)};
   if (current_settings().allow_crash) result.push_back({"POST", "/admin/crash_room", crash_room});
   return result;
 }
@@ -57,6 +69,7 @@ roost::supervisor_spec chat_supervisor() {
       .children = {
           roost::child<roost::pub_sub>({.name = "chat"}),
           roost::child<roost::supervisor>(rooms_supervisor()),
+          neighbours_child(),
           roost::child<roost::endpoint>({
               .pub_sub = "chat",
               .sockets = {roost::socket_at<user_socket>("/socket")},

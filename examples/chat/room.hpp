@@ -8,9 +8,13 @@
 //
 // Everything said goes through the room's server, which also broadcasts it: so all members, and
 // those who come later, see the messages in the same order.
+//
+// In a cluster each node has a server for each room, and they keep each other's memory: what is said
+// on one node is told to the same room of the others, and a node that comes is asked for what was said
+// while it was away. Between nodes the order is that of the ids, which are times.
 #pragma once
 #include "channels/payload.hpp"
-#include "runtime/gen_server.hpp"
+#include "runtime/distribution/node.hpp"
 #include "supervision/supervisor.hpp"
 #include <deque>
 
@@ -22,6 +26,7 @@ struct said {
   std::string name;
   std::string body;
   std::int64_t at;  // ms since 1970
+  std::string node = {};  // where it was said
 
   roost::json to_json() const;
 };
@@ -36,15 +41,26 @@ struct room {
     using reply = std::deque<said>;  // oldest first
     std::int64_t after = 0;          // only messages with greater ids
   };
-  using messages = roost::messages<say, history>;
+  /// From the same room on another node.
+  struct heard { std::vector<said> messages; };
+  using messages = roost::messages<say, history, heard>;
+  using infos = roost::messages<roost::nodeup>;
 
   std::string topic;
   std::size_t limit;
   std::deque<said> latest = {};
   std::int64_t last_id = 0;
 
+  static roost::init_result<room> init(std::string topic, std::size_t limit);
+
   std::int64_t handle_call(say message);
   std::deque<said> handle_call(history wanted) const;
+  void handle_cast(const heard& news);
+  void handle_info(const roost::nodeup& up);
+
+ private:
+  void catch_up_with(const std::string& node);
+  bool remember(said message);
 };
 
 /// The name under which a room is registered, which is its topic too.

@@ -315,7 +315,7 @@ void distribution::lost(
     std::lock_guard guard{connections_mutex_};
     connections_.erase(link);
   }
-  auto* peer = link->peer();
+  auto* peer = link->its_peer();
   if (peer == nullptr) return attempt_ended(link, reason, quiet);
   farewell farewell;
   {

@@ -182,9 +182,9 @@ void connection::proceed(handshake::step step, const std::string& out) {
     ending_ = "expected proof of being " + handshake_.peer().node + ", got another node";
     return;
   }
-  auto* peer = nodes_.up(shared_from_this(), handshake_.peer(), [this](detail::peer& peer) {
-    number_ = peer.number;
-    peer_.store(&peer, std::memory_order_release);
+  auto* peer = nodes_.up(shared_from_this(), handshake_.peer(), [this](detail::peer& settled) {
+    number_ = settled.number;
+    peer_.store(&settled, std::memory_order_release);
     up_.store(true, std::memory_order_release);
   });
   if (peer == nullptr) ending_ = "superseded";

@@ -47,7 +47,7 @@ class connection final : public io_handler, public std::enable_shared_from_this<
   unsigned tick();
 
   bool is_up() const noexcept { return up_.load(std::memory_order_acquire); }
-  detail::peer* peer() const noexcept { return peer_.load(std::memory_order_acquire); }
+  detail::peer* its_peer() const noexcept { return peer_.load(std::memory_order_acquire); }
   bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   worker& home() const noexcept { return home_; }
   handshake::side side() const noexcept { return side_; }

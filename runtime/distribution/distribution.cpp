@@ -67,6 +67,8 @@ link_security mode_of(node::tls tls) {
 
 }  // namespace
 
+distribution::~distribution() = default;
+
 distribution& distribution::instance() {
   static auto& only = *new distribution;
   return only;

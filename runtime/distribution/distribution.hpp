@@ -94,6 +94,7 @@ class distribution final : public remote_nodes {
   };
 
   distribution() = default;
+  ~distribution() override;
   void open_to_others();
 
   // peers

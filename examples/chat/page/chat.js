@@ -1,4 +1,4 @@
-// The page of the chat: one phoenix.js socket, one channel for each room.
+// The page of the chat: one phoenix.js socket, to any node of the cluster, one channel for each room.
 import { Socket } from "./vendor/phoenix.mjs";
 import { Log, element, paint } from "./log.js";
 
@@ -71,9 +71,9 @@ class Room {
   }
 
   join() {
-    this.channel = socket.channel(`room:${this.title}`, () => ({ name }));
+    const channel = this.channel = socket.channel(`room:${this.title}`, () => ({ name }));
     this.channel.on("new_msg", (message) => this.#take(message));
-    this.channel.onError(() => this.#lost());
+    this.channel.onError(() => this.#lost(channel));
     this.channel.join()
       .receive("ok", ({ messages }) => this.#joined(messages))
       .receive("error", ({ reason }) => this.#refused(reason));
@@ -150,7 +150,8 @@ class Room {
   }
 
   /// phoenix.js joins again by itself, after a while that grows.
-  #lost() {
+  #lost(channel) {
+    if (channel !== this.channel) return;
     if (socket.isConnected() && !this.crashed) {
       this.crashed = true;
       this.log.note("Your channel crashed. Joining again…", "bad");
@@ -226,10 +227,76 @@ function listen() {
   body.addEventListener("input", fitComposer);
   document.addEventListener("keydown", onShortcut);
   jump.addEventListener("click", () => current.log.toEnd());
+  $("node").addEventListener("change", () => goTo($("node").value));
   $("change-name").addEventListener("click", () => changeName());
   $("crash").addEventListener("click", () => current.channel.push("crash_me", {}));
   // The on-screen keyboard of a phone takes half of the log away; its end should stay in view.
   window.addEventListener("resize", () => current.log.toEnd());
+}
+
+// --- nodes ---------------------------------------------------------------------------------------
+
+// The page comes from one node, and its socket may go to any: the rooms are the same everywhere. A
+// node that does not come back within this time is left for the next one.
+const patience = 4000;
+let nodes = [];   // {node, url}; the first one has sent this page
+let here = null;  // the one that the socket goes to
+let leaving = null;
+
+async function loadNodes() {
+  const answer = await fetch("/nodes").then((response) => response.json()).catch(() => null);
+  if (answer) {
+    nodes = [{ node: answer.node, url: "" }, ...answer.others];
+    here ??= nodes[0];
+    drawNodes();
+  }
+  setTimeout(loadNodes, 3000);
+}
+
+function drawNodes() {
+  const select = $("node");
+  const names = nodes.map(({ node }) => node);
+  if (!names.includes(here.node)) names.push(here.node);
+  if (select.dataset.names !== names.join()) {
+    select.dataset.names = names.join();
+    select.replaceChildren(...names.map((node) => new Option(node.split("@")[0], node)));
+  }
+  select.value = here.node;
+  $("nodes").hidden = names.length < 2;
+}
+
+function connect() {
+  socket = new Socket(`${here?.url.replace(/^http/, "ws") ?? ""}/socket`);
+  socket.onOpen(() => {
+    clearTimeout(leaving);
+    leaving = null;
+    showConnection();
+  });
+  socket.onClose(() => {
+    leaving ??= setTimeout(nextNode, patience);
+    showConnection();
+  });
+  for (const room of rooms) room.join();
+  socket.connect();
+}
+
+function goTo(node) {
+  clearTimeout(leaving);
+  leaving = null;
+  const before = socket;
+  here = nodes.find((one) => one.node === node) ?? here;
+  connect();  // with new channels, so that nothing of the old socket is heard any more
+  before.disconnect();
+  for (const room of rooms) room.log.note(`You are on ${here.node} now.`);
+  drawNodes();
+  showConnection();
+}
+
+function nextNode() {
+  leaving = null;
+  const at = nodes.findIndex(({ node }) => node === here?.node);
+  const next = nodes[(at + 1) % nodes.length];
+  if (next && next.node !== here.node) goTo(next.node);
 }
 
 // --- start ---------------------------------------------------------------------------------------
@@ -248,13 +315,10 @@ async function start() {
   $("crash").hidden = !allowCrash;
 
   useName(name || await askForName());
-  socket = new Socket("/socket");
-  socket.onOpen(showConnection);
-  socket.onClose(showConnection);
-  for (const room of rooms) room.join();
+  await loadNodes();
+  connect();
   rooms[0].select();
   listen();
-  socket.connect();
   body.focus();
 }
 

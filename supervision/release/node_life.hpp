@@ -1,20 +1,21 @@
-// supervision/release/node.hpp — private.
+// supervision/release/node_life.hpp — private.
 //
 // The life of a node after its configuration is known: the lock, the runtime, the control socket,
 // the applications; then events until everything is stopped.
 //
-//   node node{options, files, line};
+//   node_life node{options, files, line};
 //   int code = node.run(std::move(applications));
 #pragma once
 #include "supervision/release/control_socket.hpp"
 #include "supervision/release/daemon.hpp"
+#include "supervision/release/distribution_options.hpp"
 #include "supervision/release/heart.hpp"
 #include "supervision/release/node_events.hpp"
 #include <atomic>
 
 namespace roost::detail {
 
-class node {
+class node_life {
  public:
   struct settings {
     std::string name;  // of the program
@@ -23,10 +24,11 @@ class node {
     std::size_t schedulers = 0;
     std::chrono::milliseconds beat_interval{5000};  // for heart
     std::function<bool()> heart_check = {};
+    std::optional<node::options> distribution = {};  // none: a node without others
   };
 
-  node(settings settings, node_files files, daemon_line& launcher);
-  ~node();
+  node_life(settings settings, node_files files, daemon_line& launcher);
+  ~node_life();
 
   /// Answers the exit code, or throws why the applications did not start.
   int run(std::vector<application_spec> applications);

@@ -1,4 +1,4 @@
-#include "supervision/release/node.hpp"
+#include "supervision/release/node_life.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/process_info.hpp"
 #include "runtime/runtime.hpp"
@@ -57,15 +57,15 @@ bool passes(const std::function<bool()>& check) {
 
 }  // namespace
 
-node::node(settings settings, node_files files, daemon_line& launcher)
+node_life::node_life(settings settings, node_files files, daemon_line& launcher)
     : settings_(std::move(settings)), files_(std::move(files)), launcher_(launcher) {}
 
-node::~node() {
+node_life::~node_life() {
   set_current_controller(nullptr);
   if (dump_.joinable()) dump_.join();
 }
 
-int node::run(std::vector<application_spec> applications) {
+int node_life::run(std::vector<application_spec> applications) {
   line_to_heart().starting();
   files_.prepare();
   lock_.emplace(files_.pid_file());
@@ -80,6 +80,7 @@ int node::run(std::vector<application_spec> applications) {
         {.schedulers = settings_.schedulers, .shutdown_timeout = std::chrono::seconds(1)}};
     application_config().check_unknown();
     use_signal_stacks(runtime.schedulers());
+    if (settings_.distribution) roost::node::start(*settings_.distribution);
     set_current_controller(&controller);
     control_.emplace(files_.control_socket(), commands());
     start_pulse();
@@ -92,6 +93,7 @@ int node::run(std::vector<application_spec> applications) {
     code = handle_events(controller);
     if (dump_.joinable()) dump_.join();
     set_current_controller(nullptr);
+    roost::node::stop();
   }
   if (error_) {
     control_->finish(exit_code::failed);
@@ -103,7 +105,7 @@ int node::run(std::vector<application_spec> applications) {
   return code;
 }
 
-std::map<std::string, control_command> node::commands() {
+std::map<std::string, control_command> node_life::commands() {
   return {
       {"ping", [](auto&) { return control_reply{"pong"}; }},
       {"pid", [](auto&) { return control_reply{std::to_string(::getpid())}; }},
@@ -114,13 +116,13 @@ std::map<std::string, control_command> node::commands() {
 }
 
 /// Answers how long that may take.
-control_reply node::request(kind what) {
+control_reply node_life::request(kind what) {
   events_.push({.what = what});
   auto limit = std::min(settings_.shutdown_timeout, std::chrono::milliseconds(24h));
   return {.text = std::to_string(limit.count()), .waits_for_end = true};
 }
 
-void node::start_pulse() {
+void node_life::start_pulse() {
   auto start = [this](std::chrono::milliseconds interval, std::function<void()> beat) {
     std::function<void()> checked = [check = settings_.heart_check, beat = std::move(beat)] {
       if (passes(check)) beat();
@@ -139,7 +141,7 @@ void node::start_pulse() {
 
 // ---------------------------------------------------------------------------------------- events
 
-int node::handle_events(application_controller& controller) {
+int node_life::handle_events(application_controller& controller) {
   while (!done_) {
     auto event = events_.wait_until(deadline_);
     if (event.what == kind::timeout) {
@@ -154,7 +156,7 @@ int node::handle_events(application_controller& controller) {
   return code_;
 }
 
-void node::handle(const node_event& event, application_controller& controller) {
+void node_life::handle(const node_event& event, application_controller& controller) {
   switch (event.what) {
     case kind::signal:
       return on_signal(event.signal, controller);
@@ -175,7 +177,7 @@ void node::handle(const node_event& event, application_controller& controller) {
   }
 }
 
-void node::on_signal(int number, application_controller& controller) {
+void node_life::on_signal(int number, application_controller& controller) {
   if (number == SIGUSR1) return dump();
   if (stopping_) {
     logger::error(
@@ -188,7 +190,7 @@ void node::on_signal(int number, application_controller& controller) {
   begin_stop(controller);
 }
 
-void node::on_application(const application_event& event, application_controller& controller) {
+void node_life::on_application(const application_event& event, application_controller& controller) {
   using what = application_event::kind;
   switch (event.what) {
     case what::started:
@@ -208,7 +210,7 @@ void node::on_application(const application_event& event, application_controller
   }
 }
 
-void node::on_started() {
+void node_life::on_started() {
   ready_ = true;
   logger::info("started", {{"application", settings_.name}, {"node", node_name()}});
   sd_notify("READY=1");
@@ -216,7 +218,7 @@ void node::on_started() {
   launcher_.ready();
 }
 
-void node::on_ended(const application_event& event, application_controller& controller) {
+void node_life::on_ended(const application_event& event, application_controller& controller) {
   controller.clean_up(event.application);
   bool orderly = event.reason == exit_reason::normal;
   bool last = controller.ends_node(event.application, orderly);
@@ -229,7 +231,7 @@ void node::on_ended(const application_event& event, application_controller& cont
   begin_stop(controller);
 }
 
-void node::begin_stop(application_controller& controller) {
+void node_life::begin_stop(application_controller& controller) {
   stopping_ = true;
   ready_ = false;
   auto limit = settings_.shutdown_timeout;
@@ -239,7 +241,7 @@ void node::begin_stop(application_controller& controller) {
 }
 
 /// Writes in a thread of its own: processes may take their time to answer.
-void node::dump() {
+void node_life::dump() {
   if (dumping_.exchange(true)) return;
   if (dump_.joinable()) dump_.join();
   dump_ = std::thread([this] {
@@ -255,7 +257,7 @@ void node::dump() {
 }
 
 /// What still runs ends with the process.
-void node::cut_short() {
+void node_life::cut_short() {
   logger::flush();
   control_->finish(exit_code::cut_short);
   lock_->release();
