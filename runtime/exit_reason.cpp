@@ -1,4 +1,6 @@
 #include "runtime/exit_reason.hpp"
+#include "runtime/codec.hpp"
+#include <array>
 
 namespace roost {
 
@@ -72,6 +74,41 @@ bool operator==(const exit_reason& a, const exit_reason& b) noexcept {
   if (a.code_ != b.code_) return false;
   if (a.detail_ == b.detail_) return true;
   return a.term() == b.term() && a.what() == b.what() && a.type() == b.type();
+}
+
+void wire_encode(roost::detail::wire_writer& out, const exit_reason& reason) {
+  out.byte(static_cast<std::uint8_t>(reason.code_));
+  if (!reason.detail_) return out.byte(0);
+  const auto& [term, type, where] = *reason.detail_;
+  if (reason.code_ != exit_reason::code::error) {
+    out.byte(1);
+    return out.text(term);
+  }
+  out.byte(3);
+  out.text(type);
+  out.text(term);
+  out.text(where);
+}
+
+void wire_decode(roost::detail::wire_reader& in, exit_reason& reason) {
+  auto code = in.byte();
+  std::array<std::string_view, 3> texts{};
+  auto count = in.count(0);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto text = in.text();
+    if (i < texts.size()) texts[i] = text;  // those of a newer version are left out
+  }
+  auto known = code <= static_cast<std::uint8_t>(exit_reason::code::custom)
+                   ? static_cast<exit_reason::code>(code)
+                   : exit_reason::code::custom;
+  if (known == exit_reason::code::error)
+    reason = exit_reason::error(texts[0], texts[1], texts[2]);
+  else if (known == exit_reason::code::shutdown && count != 0)
+    reason = exit_reason::shutdown_with(texts[0]);
+  else if (known == exit_reason::code::custom)
+    reason = exit_reason(texts[0]);
+  else
+    reason = exit_reason(known);
 }
 
 }  // namespace roost

@@ -17,6 +17,10 @@
 #include <string_view>
 
 namespace roost {
+namespace detail {
+class wire_writer;
+class wire_reader;
+}  // namespace detail
 
 class exit_reason {
  public:
@@ -64,6 +68,10 @@ class exit_reason {
   std::string to_string() const;
 
   friend bool operator==(const exit_reason& a, const exit_reason& b) noexcept;
+
+  // Between nodes: see codec.hpp.
+  friend void wire_encode(roost::detail::wire_writer& out, const exit_reason& reason);
+  friend void wire_decode(roost::detail::wire_reader& in, exit_reason& reason);
 
  private:
   struct detail;

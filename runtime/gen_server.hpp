@@ -208,6 +208,16 @@ class from {
   pid caller() const noexcept { return caller_; }
   reference ref() const noexcept { return ref_; }
 
+  // Between nodes: see codec.hpp.
+  friend void wire_encode(detail::wire_writer& out, const from& client) {
+    out.pid(client.caller_);
+    out.ref(client.ref_);
+  }
+  friend void wire_decode(detail::wire_reader& in, from& client) {
+    client.caller_ = in.pid();
+    client.ref_ = in.ref();
+  }
+
  private:
   pid caller_;
   reference ref_;
@@ -220,7 +230,7 @@ class server {
   server() noexcept = default;
   explicit server(pid process) noexcept : process_(process) {}
   explicit server(process_name name) : name_(std::move(name)) {}
-  /// {name, node}: the name on this node, or nobody when the node is another one that is not there.
+  /// {name, node}: whoever has the name there when a message arrives.
   server(std::string_view name, std::string_view node) : name_(name), node_(node) {}
 
   /// The process behind the handle; nobody if the name is not registered.
@@ -229,6 +239,17 @@ class server {
     return node_.empty() ? name_.process() : detail::whereis_on(node_, name_.text());
   }
   explicit operator bool() const noexcept { return static_cast<bool>(process()); }
+
+  // Between nodes (codec.hpp): a name stays one, a key in another table becomes whoever has it now.
+  friend void wire_encode(detail::wire_writer& out, const server& to) {
+    if (to.name_.empty() || to.name_.is_via()) return out.pid(to.process());
+    out.name(to.name_.text(), to.node_);
+  }
+  friend void wire_decode(detail::wire_reader& in, server& to) {
+    std::string_view local;
+    to = server(in.pid_or_name(local));
+    if (!local.empty()) to.name_ = local;
+  }
 
  private:
   pid process_;

@@ -7,6 +7,7 @@
 // A message belongs to exactly one owner at any time: the sender until it is enqueued, then the
 // receiver's mailbox, then the handler.
 #pragma once
+#include "runtime/codec.hpp"
 #include "runtime/exit_reason.hpp"
 #include "runtime/pid.hpp"
 #include "runtime/print.hpp"
@@ -45,6 +46,8 @@ enum class message_kind : std::uint8_t {
 };
 
 class message;
+struct message_deleter { void operator()(message* message) const noexcept; };
+using message_ptr = std::unique_ptr<message, message_deleter>;
 
 // Values of message::flag for the kind `info`.
 inline constexpr std::uint8_t through_alias = 1;
@@ -57,6 +60,11 @@ struct message_type {
   std::string_view name;
   void (*destroy)(message*) noexcept;
   void (*print)(const message&, std::string&) = nullptr;  // null: prints as its name
+  // For messages from and to other nodes. Types are known there by the hash of their wire name.
+  std::string_view wire_name = {};
+  std::uint64_t wire_hash = 0;
+  void (*encode)(const message&, wire_writer&) = nullptr;       // null: cannot be encoded
+  message_ptr (*decode)(message_kind, wire_reader&) = nullptr;  // null: cannot be decoded
 };
 
 class message {
@@ -76,10 +84,9 @@ class message {
   std::uint8_t flag = 0;
 };
 
-struct message_deleter {
-  void operator()(message* message) const noexcept { message->type->destroy(message); }
-};
-using message_ptr = std::unique_ptr<message, message_deleter>;
+inline void message_deleter::operator()(message* message) const noexcept {
+  message->type->destroy(message);
+}
 
 template <class M>
 struct message_of final : message {
@@ -90,11 +97,45 @@ struct message_of final : message {
 };
 
 template <class M>
+consteval auto encoder_of() -> void (*)(const message&, wire_writer&) {
+  if constexpr (is_encodable<M>)
+    return [](const message& erased, wire_writer& out) {
+      encode_root(out, static_cast<const message_of<M>&>(erased).value);
+    };
+  else
+    return nullptr;
+}
+
+template <class M>
+message_ptr decode_message(message_kind kind, wire_reader& in);
+
+/// Whether a message with such a value can be made of bytes.
+template <class M>
+inline constexpr bool is_wire_message = is_decodable<M>&& std::is_default_constructible_v<M>;
+
+template <class M>
+consteval auto decoder_of() -> message_ptr (*)(message_kind, wire_reader&) {
+  if constexpr (is_wire_message<M>)
+    return decode_message<M>;
+  else
+    return nullptr;
+}
+
+template <class M>
 inline constexpr message_type type_of{
-    type_name<M>(), [](message* erased) noexcept { delete static_cast<message_of<M>*>(erased); },
+    type_name<M>(),
+    [](message* erased) noexcept { delete static_cast<message_of<M>*>(erased); },
     [](const message& erased, std::string& out) {
       print(out, static_cast<const message_of<M>&>(erased).value, 0);
-    }};
+    },
+    find_wire_name<M>(),
+    wire_hash_of(find_wire_name<M>()),
+    encoder_of<M>(),
+    decoder_of<M>()};
+
+/// Makes M known by its wire name before main runs.
+template <class M>
+inline wire_registration registration_of{type_of<M>};
 
 /// The message as text, for people.
 std::string describe(const message& message);
@@ -110,9 +151,18 @@ std::unique_ptr<message_of<M>, message_deleter> make_message(message_kind kind, 
       new message_of<M>(kind, std::forward<Args>(args)...));
 }
 
-/// The value inside, or null when the message holds something else.
+template <class M>
+message_ptr decode_message(message_kind kind, wire_reader& in) {
+  auto fresh = make_message<M>(kind);
+  decode_root(in, fresh->value);
+  return fresh;
+}
+
+/// The value inside, or null when the message holds something else. Whoever asks is a handler of M,
+/// so that M may come from other nodes.
 template <class M>
 M* value_of(message& message) noexcept {
+  if constexpr (is_wire_message<M>) static_cast<void>(&registration_of<M>);
   return message.type == &type_of<M> ? &static_cast<message_of<M>&>(message).value : nullptr;
 }
 

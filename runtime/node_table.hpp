@@ -36,6 +36,9 @@ node_identity node_of_number(std::uint32_t number) noexcept;
 /// Whether it is `name@host`, of at most 255 printable bytes without spaces.
 bool is_node_name(std::string_view text) noexcept;
 
+/// The node of a pid that stands for a CAF actor, which no other node can name.
+inline constexpr std::uint32_t caf_node = 0xFFFF'FFFF;
+
 /// The name in a pid that is_name().
 std::string_view name_of(pid named) noexcept;
 pid named_pid(std::string_view name, std::uint32_t node);

@@ -19,7 +19,9 @@ process_exit::process_exit(exit_reason reason, std::string text)
 
 std::string to_string(pid pid) {
   if (pid.node == detail::caf_node) return "<caf." + std::to_string(pid.id) + ">";
-  return "<" + std::to_string(pid.node) + "." + std::to_string(pid.id & detail::index_mask) + "." +
+  if (pid.is_name()) return "{" + std::string(detail::name_of(pid)) + ", " + node_of(pid) + "}";
+  auto node = pid.node == 0 ? std::string("0.") : node_of(pid) + ":";
+  return "<" + node + std::to_string(pid.id & detail::index_mask) + "." +
          std::to_string(pid.id >> detail::index_bits) + ">";
 }
 
@@ -48,12 +50,6 @@ bool is_alive(pid process) noexcept {
   return process && process.is_local() && slot != nullptr &&
          slot->id.load(std::memory_order_acquire) == process.id;
 }
-
-namespace {
-std::string this_node = "nonode@nohost";
-}
-
-const std::string& node_name() noexcept { return this_node; }
 
 // --- names ---------------------------------------------------------------------------------------
 
@@ -309,12 +305,6 @@ void answer_for_the_dead(pid gone, message_ptr message, const exit_reason& reaso
       return;
   }
 }
-
-pid whereis_on(std::string_view node, std::string_view name) noexcept {
-  return node == this_node ? whereis(name) : pid{};
-}
-
-void set_node_name(std::string name) { this_node = std::move(name); }
 
 pid name_or_throw(std::string_view name) {
   if (auto process = whereis(name)) return process;

@@ -310,9 +310,9 @@ class behavior {
   virtual void hibernate() {}
 };
 
-/// The name on that node; nobody if the node is not this one and not connected.
+/// The name on that node, found when a message arrives there; on this one, whoever has it now.
 pid whereis_on(std::string_view node, std::string_view name) noexcept;
-void set_node_name(std::string name);  // before the first process
+void set_node_name(std::string name);  // as name_this_node
 
 /// Ends the running process with `reason` after the current handler.
 void stop_self(exit_reason reason);

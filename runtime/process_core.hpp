@@ -19,6 +19,7 @@
 #include "runtime/compact_map.hpp"
 #include "runtime/gen_server.hpp"
 #include "runtime/link_set.hpp"
+#include "runtime/node_table.hpp"
 #include "runtime/process.hpp"
 #include "runtime/sys.hpp"
 #include "runtime/sys_debug.hpp"
@@ -137,9 +138,6 @@ struct open_request {
 };
 
 // --- CAF actors ----------------------------------------------------------------------------------
-
-/// The node of a pid that stands for a CAF actor.
-inline constexpr std::uint32_t caf_node = 0xFFFF'FFFF;
 
 /// What is sent to such a pid: requests to the actor, and the end of links and monitors.
 void tell_caf(pid to, message_ptr message);
