@@ -1,6 +1,6 @@
 # `cmake --install` gives other projects find_package(roost) and the targets roost::channels,
-# roost::supervision and roost::runtime, and the function roost_release. Private headers are not part of
-# it.
+# roost::supervision, roost::distribution and roost::runtime, and the function roost_release. Private
+# headers are not part of it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

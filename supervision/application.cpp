@@ -1,4 +1,5 @@
 #include "supervision/application.hpp"
+#include "runtime/distribution/cookie.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/node_table.hpp"
 #include "supervision/release/command_line.hpp"

@@ -1,10 +1,7 @@
 #include "supervision/release/environment.hpp"
-#include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
 
 namespace roost {
 namespace {
@@ -139,23 +136,6 @@ std::string detail::default_tmp(const release_environment& release, const char* 
   if (runtime_directory != nullptr && is_writable(runtime_directory))
     return std::string(runtime_directory) + "/" + release.name;
   return "/tmp/" + release.name + "-" + std::to_string(::getuid());
-}
-
-std::string detail::read_cookie(const std::string& file) {
-  struct stat info {};
-  if (::stat(file.c_str(), &info) != 0) {
-    if (errno == ENOENT || errno == ENOTDIR) return "";
-    throw config_error("expected cookie file " + file + " to be readable, got an error");
-  }
-  if ((info.st_mode & 077) != 0)
-    throw config_error(
-        "expected cookie file " + file + " to be readable by its owner only (chmod 600), got more");
-  std::ifstream input(file);
-  std::string cookie;
-  std::getline(input, cookie);
-  if (!input && cookie.empty())
-    throw config_error("expected cookie file " + file + " to hold one line, got nothing");
-  return cookie;
 }
 
 }  // namespace roost

@@ -60,10 +60,6 @@ struct release_inputs {
 /// Does not look at files.
 release_environment read_environment(const release_inputs& inputs, const config& config);
 
-/// The secret in a file: its first line. Nothing if there is no such file; throws if others than
-/// its owner may read it.
-std::string read_cookie(const std::string& file);
-
 /// The directory that RELEASE_TMP stands for when it is not set.
 std::string default_tmp(const release_environment& release, const char* runtime_directory);
 

@@ -1,9 +1,6 @@
 #include "supervision/release/environment.hpp"
 #include "supervision/release/command_line.hpp"
 #include <doctest/doctest.h>
-#include <sys/stat.h>
-#include <filesystem>
-#include <fstream>
 #include <map>
 
 using namespace roost::detail;
@@ -95,21 +92,6 @@ TEST_CASE("names that cannot be are refused by the one who gave them") {
       config_error);
   machine.variables["RELEASE_NAME"] = "../chat";
   CHECK_THROWS_AS(machine.read(), config_error);
-}
-
-TEST_CASE("a cookie file is for its owner only") {
-  auto name = (std::filesystem::temp_directory_path() / "roost_cookie_XXXXXX").string();
-  REQUIRE(::mkdtemp(name.data()) != nullptr);
-  auto file = name + "/COOKIE";
-  CHECK(read_cookie(file).empty());
-  std::ofstream(file) << "QWERTYUIOP\n";
-  ::chmod(file.c_str(), 0644);
-  CHECK_THROWS_AS(read_cookie(file), config_error);
-  ::chmod(file.c_str(), 0600);
-  CHECK(read_cookie(file) == "QWERTYUIOP");
-  std::ofstream(file).close();
-  CHECK_THROWS_AS(read_cookie(file), config_error);
-  std::filesystem::remove_all(name);
 }
 
 TEST_CASE("what starts again has the options of what was started") {
