@@ -36,6 +36,10 @@ struct heard {
     std::lock_guard guard{mutex};
     return std::ranges::any_of(lines, [&](auto& line) { return line.starts_with(event); });
   }
+  long count(std::string_view event) const {
+    std::lock_guard guard{mutex};
+    return std::ranges::count_if(lines, [&](auto& line) { return line.starts_with(event); });
+  }
   mutable std::mutex mutex;
   std::vector<std::string> lines;
 };
@@ -61,7 +65,8 @@ struct mapper {
 struct other_process : program {
   other_process(const std::string& node, std::uint16_t port, std::uint16_t epmd_port)
       : program({node, std::to_string(port), std::to_string(epmd_port)}, path()) {
-    REQUIRE((says("serving ") || says("registered ")));
+    REQUIRE(eventually(
+        [&] { return !read(1ms) || serves() || text.find("registered ") != text.npos; }));
   }
   bool serves() {
     read(1ms);
@@ -152,6 +157,27 @@ struct raw_client {
     return size == 0 || (size < 0 && errno != EAGAIN);
   }
   unique_fd socket;
+};
+
+/// A port mapper whose answers to registrations the test chooses.
+struct scripted_port_mapper {
+  explicit scripted_port_mapper(std::uint16_t port) {
+    int error = 0;
+    listener = epmd::listen_at(epmd::loopback(port), false, error);
+    REQUIRE(error == 0);
+  }
+  unique_fd answer_next(const epmd::registration& answer) const {
+    pollfd waiting{listener.get(), POLLIN, 0};
+    REQUIRE(::poll(&waiting, 1, 10'000) == 1);
+    unique_fd client(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    char request[600];
+    REQUIRE(::recv(client.get(), request, sizeof request, 0) > 0);
+    auto bytes = epmd::encode_registration(answer, 6);
+    // Byte by byte, as it may come.
+    for (char& byte : bytes) ::send(client.get(), &byte, 1, MSG_NOSIGNAL);
+    return client;
+  }
+  unique_fd listener;
 };
 
 std::string error_of(auto function) {
@@ -269,24 +295,21 @@ TEST_CASE("a node that serves and is killed is replaced by one of many, again an
 
 TEST_CASE("a name that another node has taken meanwhile is waited for") {
   auto port = private_port();
-  auto first = std::make_unique<other_process>("a@127.0.0.1", 40001, port);
-  mapper b("b@127.0.0.1", 40002, port);
-  // A newcomer that is faster than b after the loss; the port mapper is a bare table for that.
-  first->signal(SIGSTOP);
-  epmd::server table({.name = "b", .port = 1}, port, [] { return 9U; });
-  table.is_primary(true);
-  epmd::clients clients(table, epmd::loopback(port));
-  first->signal(SIGKILL);
-  REQUIRE(eventually([&] { return clients.listen(epmd::loopback(port), false) == 0; }));
-  std::vector<pollfd> polled;
-  CHECK(eventually([&] {
-    polled.clear();
-    clients.watch(polled);
-    ::poll(polled.data(), polled.size(), 10);
-    clients.handle(polled);
-    return b.events->has("name_taken");
-  }));
-  CHECK_FALSE(b.here.serves());
+  scripted_port_mapper script(port);
+  auto starting =
+      std::async(std::launch::async, [&] { return std::make_unique<mapper>("b@h", 1, port); });
+  auto first = script.answer_next({.accepted = true, .creation = 44});
+  auto b = starting.get();
+  CHECK(b->here.creation() == 44);
+  first.reset();  // the node that serves is gone, and somebody else has been faster
+  script.answer_next({.accepted = false});
+  CHECK(eventually([&] { return b->events->has("name_taken"); }));
+  script.answer_next({.accepted = false});
+  auto last = script.answer_next({.accepted = true, .creation = 55});
+  CHECK(eventually([&] { return b->events->count("registered") == 2; }));
+  CHECK(b->events->count("name_taken") == 1);
+  CHECK(b->events->count("lost") == 1);
+  CHECK(b->here.creation() == 44);
 }
 
 TEST_CASE("a node is found at its own address, whoever serves") {
@@ -508,7 +531,7 @@ TEST_CASE("a slow client is served if it asks within 5 s, and cut off otherwise"
   CHECK(std::chrono::steady_clock::now() - start < 9s);
 }
 
-TEST_CASE("a client that does not read its long answer is not waited for") {
+TEST_CASE("clients that do not read their long answers are not waited for") {
   auto port = private_port();
   mapper a("a@127.0.0.1", 40001, port);
   std::vector<raw_client> registered;
@@ -527,10 +550,60 @@ TEST_CASE("a client that does not read its long answer is not waited for") {
   }
   CHECK(finds(port, "a"));
   CHECK(names_at(port).size() == 401);
-  // Whoever reads in time gets all.
+}
+
+TEST_CASE("a long answer is sent as fast as it is read, and given up in the end") {
+  auto port = private_port();
+  epmd::server table({.name = "a", .port = 1}, port, [] { return 9U; });
+  table.is_primary(true);
+  for (std::uint64_t i = 1; i < 500; ++i)
+    table.answer(
+        {1'000'000 + i, true},
+        epmd::register_request{{.name = std::to_string(i) + std::string(240, 'n')}});
+  epmd::clients clients(table, epmd::loopback(port));
+  REQUIRE(clients.listen(epmd::loopback(port), false) == 0);
+
+  std::vector<pollfd> polled;
+  auto turn = [&] {
+    polled.clear();
+    clients.watch(polled);
+    int ready = ::poll(polled.data(), polled.size(), 1);
+    clients.handle(polled);
+    return ready;
+  };
+  // What is accepted has the listener's buffer: a small one, so that the answer does not fit.
+  clients.watch(polled);
+  int small = 4096;
+  ::setsockopt(polled.at(0).fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  raw_client reader(port);
+  raw_client deaf(port);
+  reader.send(epmd::encode_names());
+  deaf.send(epmd::encode_names());
+  auto since = epmd::clock::now();
+  std::string answer;
+  CHECK(eventually([&] {
+    turn();
+    char block[20'000];
+    auto size = ::recv(reader.socket.get(), block, sizeof block, 0);
+    if (size > 0) answer.append(block, static_cast<std::size_t>(size));
+    return size == 0;
+  }));
   std::vector<port_entry> list;
-  CHECK(epmd::decode_names_answer(deaf[7].receive(), list) == epmd::progress::complete);
-  CHECK(list.size() == 401);
+  CHECK(epmd::decode_names_answer(answer, list) == epmd::progress::complete);
+  CHECK(list.size() == 500);
+
+  // The deaf one's answer is stuck, and nothing is spun on until its time is up.
+  CHECK(eventually([&] { return turn() == 0; }));
+  CHECK(polled.size() == 2);
+  REQUIRE(clients.due());
+  CHECK(*clients.due() <= epmd::clock::now() + epmd::clients::patience);
+  clients.cut_off(since);
+  turn();
+  CHECK(polled.size() == 2);
+  clients.cut_off(*clients.due());
+  turn();
+  CHECK(polled.size() == 1);
+  CHECK_FALSE(clients.due());
 }
 
 TEST_CASE("a registration that says more loses its name") {
