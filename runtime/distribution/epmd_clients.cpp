@@ -10,7 +10,7 @@ namespace {
 constexpr int accepted_at_once = 64;
 constexpr std::chrono::milliseconds without_descriptors{100};
 // Twice what a full table takes as a list.
-constexpr std::size_t longest_relayed_answer = 512 * 1024;
+constexpr std::size_t longest_relayed_answer = 256 * 1024;
 
 enum class received { some, nothing_yet, end };
 
@@ -108,11 +108,7 @@ void clients::accept_some(const listener& from) {
     socklen_t size = sizeof storage;
     unique_fd socket(::accept4(from.socket.get(), address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) {
-      // Who waits in line stays there, and polling would end at once, again and again.
-      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-        accepting_again_ = clock::now() + without_descriptors;
-        if (!clients_.empty()) clients_.erase(clients_.begin());
-      }
+      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) make_do();
       return;
     }
     make_room();
@@ -122,6 +118,14 @@ void clients::accept_some(const listener& from) {
                         .is_local = socket_address(address, size).is_loopback(),
                         .until = clock::now() + patience});
   }
+}
+
+/// No descriptors are left. The oldest client goes, and the next turn accepts one more.
+void clients::make_do() {
+  if (!clients_.empty())
+    clients_.erase(clients_.begin());
+  else  // Who waits in line stays there, and polling would end at once, again and again.
+    accepting_again_ = clock::now() + without_descriptors;
 }
 
 void clients::make_room() {
@@ -205,7 +209,8 @@ void clients::handle_upstream(client_place place) {
   }
   auto state = receive_into(one.answer, one.upstream, longest_relayed_answer);
   if (state == received::nothing_yet) return;
-  if (state == received::some && one.answer.size() < longest_relayed_answer) return;
+  if (one.answer.size() == longest_relayed_answer) return void(clients_.erase(place));
+  if (state == received::some) return;
   one.upstream.reset();
   one.is_answered = true;
   proceed(place);

@@ -75,6 +75,7 @@ class clients {
 
   void accept_some(const listener& from);
   void make_room();
+  void make_do();
   void handle_registration(id which);
   void handle_client(client_place place, short events);
   void handle_upstream(client_place place);

@@ -15,6 +15,9 @@
 // does not, and passes on there what it does not know: a port mapper that was started for 127.0.0.1
 // does not hide a node that is to be reached from elsewhere.
 //
+// A process that serves and is stopped by a debugger or SIGSTOP keeps its place and answers nobody,
+// as Erlang's epmd would; where that matters, run an epmd of its own on the host.
+//
 // A silent client is cut off after 5 s, the oldest one earlier when there are more than 256. No
 // client is waited for.
 //
