@@ -92,8 +92,7 @@ class program {
 
   std::string text;
 
- private:
-  /// Answers false at the end of the output.
+  /// Takes what it writes within this time. Answers false at the end of the output.
   bool read(std::chrono::milliseconds patience) {
     pollfd waiting{output_, POLLIN, 0};
     if (::poll(&waiting, 1, static_cast<int>(patience.count())) <= 0) return true;
@@ -103,6 +102,7 @@ class program {
     return size > 0;
   }
 
+ private:
   pid_t process_ = 0;
   int output_ = -1;
 };
