@@ -1,0 +1,444 @@
+// A node for the tests of the cluster: takes its options as key=value, then obeys one command per line
+// and answers one line, `ok …` or `error …`. What happens to it meanwhile is kept as events.
+//
+//   sample_node name=a@127.0.0.1 cookie=… epmd_port=4000 ticktime=1000 tls=psk
+#include "runtime/distribution/rpc.hpp"
+#include "runtime/process_info.hpp"
+#include "runtime/runtime.hpp"
+#include "runtime/system_monitor.hpp"
+#include <unistd.h>
+#include <cstdio>
+#include <fstream>
+#include <future>
+#include <iostream>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <sstream>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// --- events --------------------------------------------------------------------------------------
+
+std::mutex events_mutex;
+std::vector<std::string> events;
+
+double now_ms() {
+  auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::microseconds>(now).count()) /
+         1000.0;
+}
+
+void happened(const std::string& what) {
+  char time[32];
+  std::snprintf(time, sizeof time, "%.3f", now_ms());
+  std::lock_guard guard{events_mutex};
+  events.push_back(std::string(time) + " " + what);
+}
+
+// --- what runs here ------------------------------------------------------------------------------
+
+/// A message that grows from one version of the program to the next.
+struct greeting {
+  static constexpr std::string_view wire_name = "sample.greeting";
+  using reply = std::string;
+  std::string name;
+#ifdef NEWER
+  int year = 2000;
+  std::vector<std::string> titles = {};
+#endif
+};
+
+#ifdef NEWER
+/// Only the newer program knows it.
+struct news {
+  static constexpr std::string_view wire_name = "sample.news";
+  using reply = int;
+  std::string text;
+};
+#endif
+
+/// One of many from the same sender.
+struct numbered {
+  roost::pid sender;
+  std::uint64_t number = 0;
+  std::string load;
+};
+
+struct sample {
+  struct echo {
+    using reply = std::string;
+    std::string text;
+  };
+  struct me {
+    using reply = roost::pid;
+  };
+  struct crash {};
+  struct stats {
+    using reply = std::string;
+  };
+  struct link_to {
+    roost::pid other;
+  };
+  using messages = roost::messages<
+      echo, me, crash, stats, link_to, greeting
+#ifdef NEWER
+      ,
+      news
+#endif
+      >;
+  using infos = roost::messages<numbered, std::string>;
+
+  std::map<roost::pid, std::uint64_t> last = {};
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t disorder = 0;
+
+  std::string handle_call(echo message) { return message.text; }
+  roost::pid handle_call(me) { return roost::self(); }
+  std::string handle_call(stats) {
+    std::ostringstream out;
+    out << "count=" << count << " bytes=" << bytes << " disorder=" << disorder
+        << " senders=" << last.size();
+    return out.str();
+  }
+  std::string handle_call(greeting message) {
+#ifdef NEWER
+    return message.name + " " + std::to_string(message.year);
+#else
+    return message.name;
+#endif
+  }
+#ifdef NEWER
+  int handle_call(news) { return 1; }
+#endif
+  void handle_cast(crash) { throw std::runtime_error("crashed on demand"); }
+  void handle_cast(link_to message) {
+    roost::trap_exit(true);
+    roost::link(message.other);
+  }
+  void handle_info(const numbered& message) {
+    ++count;
+    bytes += message.load.size();
+    auto& before = last[message.sender];
+    if (message.number <= before) ++disorder;
+    before = message.number;
+  }
+  void handle_info(const std::string& text) { happened("message " + text.substr(0, 80)); }
+  void handle_info(const roost::exited& exit) {
+    happened("exit " + to_string(exit.from) + " " + exit.reason.to_string());
+  }
+};
+
+struct watcher {
+  struct watch_name {
+    using reply = std::string;
+    std::string name, node;
+  };
+  struct watch_pid {
+    roost::pid process;
+  };
+  struct watch_node {
+    std::string node;
+  };
+  struct subscribe {
+    using reply = bool;
+    bool on;
+  };
+  using messages = roost::messages<watch_name, watch_pid, watch_node, subscribe>;
+  using infos = roost::messages<
+      roost::nodeup, roost::nodedown, roost::busy_dist_port>;
+
+  int seen = 0;
+
+  static roost::init_result<watcher> init() {
+    roost::system_monitor(roost::self(), {.busy_dist_port = true});
+    return watcher{};
+  }
+  std::string handle_call(const watch_name& what) {
+    return to_string(roost::monitor(roost::name_on(what.name, what.node)));
+  }
+  void handle_cast(watch_pid what) { roost::monitor(what.process); }
+  void handle_cast(const watch_node& what) { roost::node::monitor(what.node); }
+  bool handle_call(subscribe what) {
+    roost::node::monitor_nodes(
+        what.on, {.node_type = roost::node::monitor_nodes_options::types::all});
+    return true;
+  }
+  void handle_info(const roost::nodeup& up) { happened("nodeup " + up.node); }
+  void handle_info(const roost::nodedown& down) {
+    happened("nodedown " + down.node + " " + down.reason);
+  }
+  void handle_info(const roost::down& down) {
+    happened("down " + to_string(down.process) + " " + down.reason.to_string());
+  }
+  void handle_info(const roost::busy_dist_port& busy) { happened("busy " + busy.node); }
+};
+
+/// Sends numbered messages, a few per turn, so that a busy link can hold it back.
+struct flooder {
+  struct go {};
+  using messages = roost::messages<>;
+  using infos = roost::messages<go>;
+
+  roost::pid to;
+  std::uint64_t total;
+  std::size_t size;
+  std::uint64_t number = 0;
+
+  static roost::init_result<flooder> init(roost::pid to, std::uint64_t total, std::size_t size) {
+    roost::send(roost::self(), go{});
+    return flooder{to, total, size};
+  }
+  roost::cast_result handle_info(go) {
+    for (int i = 0; i < 20 && number < total; ++i)
+      roost::send(to, numbered{roost::self(), ++number, std::string(size, 'x')});
+    if (number == total) {
+      happened("flooded " + std::to_string(number));
+      return roost::stop(roost::exit_reason::normal);
+    }
+    roost::send(roost::self(), go{});
+    return roost::noreply();
+  }
+};
+
+// --- commands ------------------------------------------------------------------------------------
+
+using words = std::vector<std::string>;
+std::map<std::string, roost::pid> pids;  // tokens that the test uses
+
+roost::pid destination(const std::string& word, const std::string& node) {
+  auto known = pids.find(word);
+  return known != pids.end() ? known->second : roost::name_on(word, node);
+}
+
+std::string joined(const std::vector<std::string>& parts, const char* between = " ") {
+  std::string text;
+  for (auto& part : parts) text += (text.empty() ? "" : between) + part;
+  return text;
+}
+
+std::string memory() {
+  std::ifstream in("/proc/self/statm");
+  std::size_t size = 0, resident = 0;
+  in >> size >> resident;
+  return std::to_string(resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
+}
+
+roost::node::which kind_of(const std::string& word) {
+  using which = roost::node::which;
+  return word == "hidden" ? which::hidden : word == "connected" ? which::connected
+         : word == "known" ? which::known : word == "this" ? which::this_node : which::visible;
+}
+
+roost::server<watcher> the_watcher() { return roost::server<watcher>("watcher"); }
+
+std::string drained_events() {
+  std::lock_guard guard{events_mutex};
+  auto all = std::exchange(events, {});
+  return joined(all, "|");
+}
+
+std::string serve(const std::string& name) {
+  return to_string(roost::start<sample>({.name = name}).process());
+}
+
+std::string call_with_time(roost::pid to, const std::string& text) {
+  auto start = std::chrono::steady_clock::now();
+  auto answer = roost::call(roost::server<sample>(to), sample::echo{text}, 10s).get();
+  auto took = std::chrono::steady_clock::now() - start;
+  return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(took).count()) +
+         " " + answer.substr(0, 60);
+}
+
+std::string sent_with(roost::pid to, const std::string& option) {
+  auto status = roost::send(
+      to, std::string("optional"),
+      {.nosuspend = option == "nosuspend", .noconnect = option == "noconnect"});
+  return status == roost::send_status::ok          ? "sent"
+         : status == roost::send_status::nosuspend ? "nosuspend"
+                                                   : "noconnect";
+}
+
+/// Sends more in one handler than the hard limit lets through.
+std::string overrun(roost::pid to, std::size_t size, int count) {
+  auto result = std::make_shared<std::promise<std::string>>();
+  auto text = result->get_future();
+  roost::spawn([=] {
+    int sent = 0;
+    try {
+      for (; sent < count; ++sent) roost::send(to, numbered{roost::self(), 0, std::string(size, 'y')});
+      result->set_value("sent all");
+    } catch (const roost::busy&) {
+      result->set_value("busy after " + std::to_string(sent));
+    }
+  });
+  return text.get();
+}
+
+std::string obey(const words& w) {
+  auto& what = w[0];
+  auto ping = [](const std::string& node) {
+    return roost::node::ping(node).get() == roost::node::ping_result::pong ? "pong" : "pang";
+  };
+  if (what == "self") return roost::node::self();
+  if (what == "list") return joined(roost::node::list(kind_of(w.size() > 1 ? w[1] : "")));
+  if (what == "ping") return ping(w.at(1));
+  if (what == "connect") {
+    auto result = roost::node::connect(w.at(1)).get();
+    using outcome = roost::node::connect_result;
+    return result == outcome::connected ? "true" : result == outcome::failed ? "false" : "ignored";
+  }
+  if (what == "disconnect") return roost::node::disconnect(w.at(1)).get() ? "true" : "false";
+  if (what == "subscribe")
+    return roost::call(the_watcher(), watcher::subscribe{true}).get() ? "yes" : "no";
+  if (what == "events") return drained_events();
+  if (what == "serve") return serve(w.at(1));
+  if (what == "pid") {  // pid TOKEN NAME NODE
+    pids[w.at(1)] =
+        roost::call(roost::server<sample>(w.at(2), w.at(3)), sample::me{}, 10s).get();
+    return to_string(pids[w.at(1)]);
+  }
+  if (what == "call") return call_with_time(destination(w.at(1), w.at(2)), w.at(3));
+  if (what == "big")
+    return call_with_time(destination(w.at(1), w.at(2)), std::string(std::stoul(w.at(3)), 'b'));
+  if (what == "greet")
+    return roost::call(
+               roost::server<sample>(destination(w.at(1), w.at(2))),
+               greeting{
+                   w.at(3)
+#ifdef NEWER
+                   ,
+                   2026, {"a", "b"}
+#endif
+               },
+               10s)
+        .get();
+#ifdef NEWER
+  if (what == "news")
+    return std::to_string(
+        roost::call(roost::server<sample>(destination(w.at(1), w.at(2))), news{"x"}, 10s).get());
+#endif
+  if (what == "send") {
+    roost::send(destination(w.at(1), w.at(2)), w.at(3));
+    return "sent";
+  }
+  if (what == "send_with") return sent_with(destination(w.at(1), w.at(2)), w.at(3));
+  if (what == "crash") {
+    roost::cast(roost::server<sample>(destination(w.at(1), w.at(2))), sample::crash{});
+    return "sent";
+  }
+  if (what == "kill") {
+    roost::exit(destination(w.at(1), w.at(2)), roost::exit_reason::kill);
+    return "sent";
+  }
+  if (what == "link") {  // link NAME TOKEN: our server NAME links the process behind TOKEN
+    roost::cast(roost::server<sample>(w.at(1)), sample::link_to{pids.at(w.at(2))});
+    return "sent";
+  }
+  if (what == "monitor")
+    return roost::call(the_watcher(), watcher::watch_name{w.at(1), w.at(2)}).get();
+  if (what == "monitor_pid") {
+    roost::cast(the_watcher(), watcher::watch_pid{pids.at(w.at(1))});
+    return "sent";
+  }
+  if (what == "monitor_node") {
+    roost::cast(the_watcher(), watcher::watch_node{w.at(1)});
+    return "sent";
+  }
+  if (what == "flood") {  // flood NAME NODE PROCESSES MESSAGES BYTES
+    for (int i = 0; i < std::stoi(w.at(3)); ++i)
+      roost::start<flooder>(
+          destination(w.at(1), w.at(2)), std::uint64_t{std::stoul(w.at(4))},
+          std::size_t{std::stoul(w.at(5))});
+    return "started";
+  }
+  if (what == "overrun")
+    return overrun(destination(w.at(1), w.at(2)), std::stoul(w.at(3)), std::stoi(w.at(4)));
+  if (what == "stats") return roost::call(roost::server<sample>(w.at(1)), sample::stats{}).get();
+  if (what == "rpc")
+    return std::to_string(
+        roost::rpc::call<int>({w.at(1), 10s}, w.at(2), std::stoi(w.at(3)), std::stoi(w.at(4)))
+            .get());
+  if (what == "multi_rpc") {
+    auto all = roost::rpc::multi_call<int>({w.begin() + 1, w.end()}, 10s, "add", 1, 2).get();
+    return std::to_string(all.replies.size()) + " " + std::to_string(all.failures.size());
+  }
+  if (what == "spawn") {
+    pids["spawned"] = roost::node::spawn(w.at(1), "note", w.at(2)).get();
+    return to_string(pids["spawned"]);
+  }
+  if (what == "set_cookie") {
+    roost::node::set_cookie(w.at(1), w.at(2));
+    return "set";
+  }
+  if (what == "memory") return memory();
+  if (what == "processes") return std::to_string(roost::processes().size());
+  throw std::invalid_argument("expected a known command, got " + what);
+}
+
+roost::node::options options_of(int argc, char** argv) {
+  roost::node::options options;
+  auto number = [](const std::string& text) { return std::stoul(text); };
+  auto time = [&](const std::string& text) { return std::chrono::milliseconds(number(text)); };
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    auto key = word.substr(0, word.find('='));
+    auto value = word.substr(word.find('=') + 1);
+    if (key == "name") options.name = value;
+    if (key == "cookie") options.cookie = value;
+    if (key == "cookie_file") options.cookie_file = value;
+    if (key == "epmd_port") options.epmd_port = static_cast<std::uint16_t>(number(value));
+    if (key == "address") options.address = value;
+    if (key == "ticktime") options.net_ticktime = time(value);
+    if (key == "setuptime") options.net_setuptime = time(value);
+    if (key == "buffer") options.buffer = number(value);
+    if (key == "hard_limit") options.hard_limit = number(value);
+    if (key == "hidden") options.hidden = value == "true";
+    if (key == "connect_all") options.connect_all = value == "true";
+    if (key == "overlapping") options.prevent_overlapping_partitions = value == "true";
+    if (key == "allowed") options.allowed.push_back(value);
+    if (key == "certificate") options.certificate = value;
+    if (key == "key") options.key = value;
+    if (key == "authority") options.authority = value;
+    if (key == "tls")
+      options.tls = value == "off"            ? roost::node::tls::off
+                    : value == "certificates" ? roost::node::tls::certificates
+                                              : roost::node::tls::psk;
+  }
+  return options;
+}
+
+void answer(const std::string& text) { std::cout << text << std::endl; }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  roost::runtime runtime{{.schedulers = 2}};
+  try {
+    auto options = options_of(argc, argv);
+    if (!options.name.empty()) roost::node::start(options);
+    roost::start<watcher>({.name = "watcher"});
+    roost::rpc::offer("add", [](int a, int b) { return a + b; });
+    roost::rpc::offer("fail", [](int, int) -> int { throw std::runtime_error("no sum today"); });
+    roost::rpc::offer("note", [](const std::string& text) { happened("note " + text); });
+    answer("ok " + roost::node::self());
+    std::string line;
+    while (std::getline(std::cin, line)) {
+      std::istringstream in(line);
+      words parsed{std::istream_iterator<std::string>(in), {}};
+      if (parsed.empty()) continue;
+      try {
+        answer("ok " + obey(parsed));
+      } catch (const std::exception& error) {
+        answer(std::string("error ") + error.what());
+      }
+    }
+    roost::node::stop();
+  } catch (const std::exception& error) {
+    answer(std::string("error ") + error.what());
+    return 1;
+  }
+}
