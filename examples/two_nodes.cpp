@@ -1,5 +1,5 @@
-// Two nodes: one counts, the other tells it to and watches it. Run each in a terminal of its own, in
-// any order, and kill the first with Ctrl-\ to see what the second hears:
+// Two nodes: one counts, the other tells it to and watches it. Run each in a terminal of its own,
+// in any order, and kill the first with Ctrl-\ to see what the second hears:
 //
 //   two_nodes a
 //   two_nodes b
@@ -15,7 +15,9 @@ using namespace std::chrono_literals;
 /// A number that processes of any node read and bump. Nothing is written to send its messages to
 /// another node: they are structs.
 struct counter {
-  struct get { using reply = int; };
+  struct get {
+    using reply = int;
+  };
   struct bump {
     int by = 1;
     std::string who = {};

@@ -24,15 +24,18 @@ mailbox_thread::~mailbox_thread() {
 }
 
 void mailbox_thread::asks(pid to, reference ref) {
+  asked_ = {};
+  auto* nodes = to.is_local() || to.node == caf_node ? nullptr : remote.load();
+  if (nodes != nullptr) tie_with(*nodes, nodes->peer_of(to.node));
   asked_ = to;
   question_ = ref;
-  auto* nodes = to.is_local() || to.node == caf_node ? nullptr : remote.load();
-  if (nodes == nullptr) return;
-  auto peer = nodes->peer_of(to.node);
+}
+
+void mailbox_thread::tie_with(remote_nodes& nodes, std::uint32_t peer) {
   auto known = ties_.find(peer);
-  if (known != ties_.end() && known->second == nodes->serial_of(peer)) return;
-  auto serial = nodes->tie(peer, id, true);
-  take_mail();  // the loss of the connection before comes first
+  if (known != ties_.end() && known->second == nodes.serial_of(peer)) return;
+  auto serial = nodes.tie(peer, id, true);
+  take_mail();  // the loss of the connection before comes first, and is no answer to the question
   if (serial != 0) ties_[peer] = serial;
 }
 

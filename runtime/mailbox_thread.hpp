@@ -35,6 +35,7 @@ struct mailbox_thread {
  private:
   void take_mail();
   void lost(const node_loss& loss);
+  void tie_with(remote_nodes& nodes, std::uint32_t peer);
 
   std::mutex mutex_;
   std::condition_variable arrived_;

@@ -47,8 +47,8 @@ void lose_monitors(process& process, const std::function<bool(pid)>& is_lost) {
   auto& monitors = process.extra->monitors;
   for (auto ref : lost_keys<reference>(monitors, [&](reference, pid to) { return is_lost(to); })) {
     auto watched = *monitors.take(ref);
-    auto notice =
-        make_message<down>(message_kind::down, ref, watched, exit_reason(exit_reason::noconnection));
+    auto notice = make_message<down>(
+        message_kind::down, ref, watched, exit_reason(exit_reason::noconnection));
     notice->ref = ref;
     notice->from = watched;
     append(process, notice.release());
@@ -60,8 +60,8 @@ void lose_requests(process& process, const std::function<bool(pid)>& is_lost) {
       process.extra->requests,
       [&](reference, const open_request& request) { return is_lost(request.server); });
   for (auto ref : lost) {
-    auto notice = make_message<death_notice>(
-        message_kind::no_reply, exit_reason(exit_reason::noconnection));
+    auto notice =
+        make_message<death_notice>(message_kind::no_reply, exit_reason(exit_reason::noconnection));
     notice->ref = ref;
     append(process, notice.release());
   }
@@ -97,8 +97,7 @@ void let_go(process& process, const node_loss& loss) {
 void untie_all(process_extra& extra, pid process) noexcept {
   auto* nodes = remote.load(std::memory_order_acquire);
   if (nodes == nullptr) return;
-  extra.ties.for_each(
-      [&](std::uint32_t peer, std::uint64_t) { nodes->untie(peer, process); });
+  extra.ties.for_each([&](std::uint32_t peer, std::uint64_t) { nodes->untie(peer, process); });
 }
 
 }  // namespace roost::detail

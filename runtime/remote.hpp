@@ -1,16 +1,16 @@
-// private: what the process core asks of distribution, which installs itself here when the node gets
-// a name. Without it nothing leaves this node.
+// private: what the process core asks of distribution, which installs itself here when the node
+// gets a name. Without it nothing leaves this node.
 //
 // A *tie* is anything that a process keeps about a process of another node, and must let go of when
-// that node is lost: a link, a monitor in either direction, a call in either direction. A process that
-// makes its first tie with a peer has itself written down there, once; when the link is lost, everybody
-// on the list gets a `node_lost` signal and looks through its own tables. So ties cost nothing per
-// call, and losing a node costs nothing to those who had none.
+// that node is lost: a link, a monitor in either direction, a call in either direction. A process
+// that makes its first tie with a peer has itself written down there, once; when the link is lost,
+// everybody on the list gets a `node_lost` signal and looks through its own tables. So ties cost
+// nothing per call, and losing a node costs nothing to those who had none.
 //
-// Each connection (and each attempt to connect) has a serial number. A process remembers with which one
-// it was written down, so that it knows when it has to be written down again; and before it is, it
-// handles the node_lost of the connection before, which waits in its intake, so that an old loss cannot
-// hit a new tie.
+// Each connection (and each attempt to connect) has a serial number. A process remembers with which
+// one it was written down, so that it knows when it has to be written down again; and before it is,
+// it handles the node_lost of the connection before, which waits in its intake, so that an old loss
+// cannot hit a new tie.
 #pragma once
 #include "runtime/process_core.hpp"
 

@@ -104,6 +104,8 @@ class program {
          .variable = variable},
         loaded);
     distribution_ = read_distribution(loaded, environment);
+    cluster_ = read_topologies(
+        loaded, environment.node, distribution_ ? distribution_->epmd_port : std::uint16_t{0});
     heart_options_ = read_heart_options(loaded, variable);
     set_release(std::move(environment));
     set_application_config(std::move(loaded));
@@ -131,7 +133,8 @@ class program {
              std::chrono::milliseconds(5000),
              std::chrono::milliseconds(heart_options_.beat_timeout / 4)),
          .heart_check = options_.heart_check,
-         .distribution = distribution_},
+         .distribution = distribution_,
+         .cluster = cluster_},
         files, launcher_);
     int code = node.run(std::move(applications_));
     if (!node.wants_restart() || code != exit_code::in_order) return code;
@@ -153,6 +156,7 @@ class program {
   command_line line_;
   heart_options heart_options_;
   std::optional<node::options> distribution_;
+  cluster_settings cluster_;
   daemon_line launcher_;
 };
 

@@ -9,9 +9,9 @@
 // Everything said goes through the room's server, which also broadcasts it: so all members, and
 // those who come later, see the messages in the same order.
 //
-// In a cluster each node has a server for each room, and they keep each other's memory: what is said
-// on one node is told to the same room of the others, and a node that comes is asked for what was said
-// while it was away. Between nodes the order is that of the ids, which are times.
+// In a cluster each node has a server for each room, and they keep each other's memory: what is
+// said on one node is told to the same room of the others, and a node that comes is asked for what
+// was said while it was away. Between nodes the order is that of the ids, which are times.
 #pragma once
 #include "channels/payload.hpp"
 #include "runtime/distribution/node.hpp"
@@ -25,7 +25,7 @@ struct said {
   std::int64_t id;  // rises within a room, also over restarts
   std::string name;
   std::string body;
-  std::int64_t at;  // ms since 1970
+  std::int64_t at;        // ms since 1970
   std::string node = {};  // where it was said
 
   roost::json to_json() const;
@@ -42,9 +42,11 @@ struct room {
     std::int64_t after = 0;          // only messages with greater ids
   };
   /// From the same room on another node.
-  struct heard { std::vector<said> messages; };
+  struct heard {
+    std::vector<said> messages;
+  };
   using messages = roost::messages<say, history, heard>;
-  using infos = roost::messages<roost::nodeup>;
+  using infos = roost::messages<roost::nodeup, roost::nodedown>;
 
   std::string topic;
   std::size_t limit;
@@ -57,6 +59,7 @@ struct room {
   std::deque<said> handle_call(history wanted) const;
   void handle_cast(const heard& news);
   void handle_info(const roost::nodeup& up);
+  void handle_info(const roost::nodedown&) {}  // what it said stays
 
  private:
   void catch_up_with(const std::string& node);

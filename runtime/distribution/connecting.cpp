@@ -129,20 +129,21 @@ int distribution::dial_socket(const std::string& name, std::string& address) {
   return fd;
 }
 
-std::shared_ptr<connection> distribution::make_connection(connection::parts parts) {
+std::shared_ptr<node_link> distribution::make_connection(node_link::parts parts) {
   auto* all = scheduler::instance();
   parts.home = &all->at(0);
   for (std::size_t i = 1; i < all->size(); ++i)
     if (all->at(i).load() < parts.home->load()) parts.home = &all->at(i);
   parts.mine = own_hello();
-  return std::make_shared<connection>(*this, std::move(parts));
+  return std::make_shared<node_link>(*this, std::move(parts));
 }
 
-void distribution::start_connection(const std::shared_ptr<connection>& link) {
-  std::shared_ptr<connection> oldest;
+void distribution::start_connection(const std::shared_ptr<node_link>& link) {
+  std::shared_ptr<node_link> oldest;
   {
     std::lock_guard guard{connections_mutex_};
-    connections_.insert(link);
+    // One that was superseded before it began is not kept.
+    if (!link->is_closed()) connections_.insert(link);
     oldest = oldest_stranger();
   }
   if (oldest) oldest->close("too many connections are being set up");
@@ -152,9 +153,9 @@ void distribution::start_connection(const std::shared_ptr<connection>& link) {
 
 /// When too many have not said yet who they are, the one that has taken longest goes: a node needs
 /// milliseconds for it, so a flood of strangers cannot keep nodes out.
-std::shared_ptr<connection> distribution::oldest_stranger() {
+std::shared_ptr<node_link> distribution::oldest_stranger() {
   constexpr std::size_t most_strangers = 128;
-  std::shared_ptr<connection> oldest;
+  std::shared_ptr<node_link> oldest;
   std::size_t count = 0;
   for (auto& link : connections_) {
     if (link->is_up() || link->side() == handshake::side::client) continue;
@@ -173,7 +174,7 @@ void distribution::dialled(peer& peer, std::uint64_t serial, int fd, std::string
     ::close(fd);
     return;
   }
-  connection::parts parts;
+  node_link::parts parts;
   parts.fd = fd;
   parts.side = handshake::side::client;
   parts.expected = peer.name;
@@ -189,7 +190,7 @@ void distribution::accepted(int fd, std::string address) {
     ::close(fd);
     return;
   }
-  connection::parts parts;
+  node_link::parts parts;
   parts.fd = fd;
   parts.address = std::move(address);
   parts.channel = security_->server();
@@ -198,20 +199,19 @@ void distribution::accepted(int fd, std::string address) {
 
 // --- agreeing ------------------------------------------------------------------------------------
 
-verdict distribution::decide(const std::shared_ptr<connection>& link, const hello& hello) {
+verdict distribution::decide(const std::shared_ptr<node_link>& link, const hello& hello) {
   auto mine = own_hello();
   if (!is_alive()) return {verdict_code::refused, "the node is stopping"};
   if (hello.node == mine.node)
     return {verdict_code::refused, "expected another name than " + mine.node};
   if (!is_allowed(hello.node)) return {verdict_code::refused, hello.node + " is not allowed"};
   auto& peer = peer_named(hello.node);
-  std::shared_ptr<connection> superseded;
+  std::shared_ptr<node_link> superseded;
   verdict verdict;
   {
     std::lock_guard guard{peer.mutex};
     bool dialling = peer.phase == peer::phase::connecting && peer.dialling;
-    verdict.code = arbitrate(
-        {mine.node, peer.name, dialling, peer.phase == peer::phase::leaving});
+    verdict.code = arbitrate({mine.node, peer.name, dialling, peer.phase == peer::phase::leaving});
     if (verdict.code == verdict_code::refused) verdict.reason = "busy with the last connection";
     if (verdict.code != verdict_code::taken) return verdict;
     superseded = std::exchange(peer.attempt, link);
@@ -223,17 +223,17 @@ verdict distribution::decide(const std::shared_ptr<connection>& link, const hell
   return verdict;
 }
 
-void distribution::wait_for_other(const std::shared_ptr<connection>& link) {
+void distribution::wait_for_other(const std::shared_ptr<node_link>& link) {
   auto& peer = peer_named(link->expected());
   std::lock_guard guard{peer.mutex};
   if (peer.attempt == link) peer.attempt = nullptr;
 }
 
 peer* distribution::up(
-    const std::shared_ptr<connection>& link, const hello& hello,
+    const std::shared_ptr<node_link>& link, const hello& hello,
     const std::function<void(peer&)>& ready) {
   auto& peer = peer_named(hello.node);
-  std::shared_ptr<connection> before;
+  std::shared_ptr<node_link> before;
   {
     std::lock_guard guard{peer.mutex};
     if (peer.attempt != link || !is_alive()) return nullptr;
@@ -310,7 +310,7 @@ void distribution::failed(peer& peer, std::uint64_t serial, const std::string& r
 }
 
 void distribution::lost(
-    const std::shared_ptr<connection>& link, const std::string& reason, bool quiet) {
+    const std::shared_ptr<node_link>& link, const std::string& reason, bool quiet) {
   {
     std::lock_guard guard{connections_mutex_};
     connections_.erase(link);
@@ -323,7 +323,7 @@ void distribution::lost(
     if (peer->link != link) return;
     farewell = leave(*peer);
   }
-  logger::warning("node down", {{"node", peer->name}, {"reason", reason}});
+  if (!quiet) logger::warning("node down", {{"node", peer->name}, {"reason", reason}});
   tell(*peer, std::move(farewell), reason);
   if (options_.prevent_overlapping_partitions && reason != "disconnect")
     broadcast(frame_type::lost, peer->name, peer);
@@ -331,13 +331,13 @@ void distribution::lost(
 
 /// A connection that never came up.
 void distribution::attempt_ended(
-    const std::shared_ptr<connection>& link, const std::string& reason, bool quiet) {
+    const std::shared_ptr<node_link>& link, const std::string& reason, bool quiet) {
   auto name = link->expected();
   if (!quiet && is_alive() && reason != "simultaneous")
     logger::warning(
-        "a connection of nodes was not made",
-        {{"node", name.empty() ? "unknown" : name}, {"address", link->address()},
-         {"reason", reason}});
+        "a connection of nodes was not made", {{"node", name.empty() ? "unknown" : name},
+                                               {"address", link->address()},
+                                               {"reason", reason}});
   for (auto* peer : name.empty() ? all_peers() : std::vector{&peer_named(name)}) {
     std::uint64_t serial = 0;
     {
@@ -353,7 +353,7 @@ void distribution::attempt_ended(
 bool distribution::disconnect(std::string_view name) {
   auto* peer = find_peer(name);
   if (peer == nullptr) return false;
-  std::shared_ptr<connection> link;
+  std::shared_ptr<node_link> link;
   {
     std::lock_guard guard{peer->mutex};
     link = peer->link;
@@ -461,8 +461,8 @@ void distribution::take_nodes(peer& peer, std::string_view body) {
   }
 }
 
-/// Another node has lost one that this node still has: whoever is not connected to all is connected to
-/// none. Source: global, prevent_overlapping_partitions.
+/// Another node has lost one that this node still has: whoever is not connected to all is connected
+/// to none. Source: global, prevent_overlapping_partitions.
 void distribution::take_lost(peer&, std::string_view body) {
   if (!options_.prevent_overlapping_partitions || !is_node_name(body)) return;
   if (disconnect(body))

@@ -48,8 +48,7 @@ node::options checked(node::options options) {
         "distribution.hard_limit", "at least distribution.buffer",
         std::to_string(options.hard_limit));
   if (options.max_message < 65'536)
-    throw wrong(
-        "distribution.max_message", "at least 64KiB", std::to_string(options.max_message));
+    throw wrong("distribution.max_message", "at least 64KiB", std::to_string(options.max_message));
   if (options.address.empty()) options.address = "127.0.0.1";
   if (options.epmd_port == 0) options.epmd_port = default_epmd_port();
   if (options.tls != node::tls::certificates) {
@@ -78,7 +77,8 @@ distribution& distribution::instance() {
 
 void distribution::start(node::options options) {
   if (is_alive())
-    throw std::logic_error("expected a node without a name, got " + node::self() + ": stop it first");
+    throw std::logic_error(
+        "expected a node without a name, got " + node::self() + ": stop it first");
   options_ = checked(std::move(options));
   {
     std::lock_guard guard{settings_mutex_};
@@ -140,7 +140,7 @@ void distribution::stop() {
       old->home().delete_after_poll(std::unique_ptr<io_handler>(old));
     });
   }
-  std::set<std::shared_ptr<connection>> open;
+  std::set<std::shared_ptr<node_link>> open;
   {
     std::lock_guard guard{connections_mutex_};
     open = connections_;
@@ -216,8 +216,7 @@ std::uint64_t distribution::tie(std::uint32_t id, pid process, bool connect) {
   {
     std::lock_guard guard{peer.mutex};
     bool may_dial = connect && peer.phase == peer::phase::idle && is_alive() &&
-                    options_.auto_connect && is_allowed(peer.name) &&
-                    clock::now() >= peer.retry_at;
+                    options_.auto_connect && is_allowed(peer.name) && clock::now() >= peer.retry_at;
     if (may_dial) dials = begin(peer);
     if (peer.phase != peer::phase::up && peer.phase != peer::phase::connecting) return 0;
     peer.tied.insert(process);
@@ -266,8 +265,7 @@ std::vector<distribution::link_info> distribution::links() {
 
 // --- subscribers ---------------------------------------------------------------------------------
 
-void distribution::monitor_nodes(
-    pid process, bool on, node::monitor_nodes_options options) {
+void distribution::monitor_nodes(pid process, bool on, node::monitor_nodes_options options) {
   std::lock_guard guard{subscribers_mutex_};
   std::erase_if(subscribers_, [](const subscriber& one) { return !roost::is_alive(one.process); });
   auto found = std::find_if(subscribers_.begin(), subscribers_.end(), [&](const subscriber& one) {
@@ -390,7 +388,7 @@ void distribution::run_ticker() {
   }
 }
 
-std::vector<std::shared_ptr<connection>> distribution::all_connections() {
+std::vector<std::shared_ptr<node_link>> distribution::all_connections() {
   std::lock_guard guard{connections_mutex_};
   return {connections_.begin(), connections_.end()};
 }

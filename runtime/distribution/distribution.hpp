@@ -1,8 +1,8 @@
 // private: the node among others: its peers and their links, who hears of what, who may come in.
 //
-// What happens to a peer happens under its mutex; what others are told of it is told outside, in the
-// order that node.hpp promises. A link that is lost makes its peer `leaving` until everybody has been
-// told, so that the next nodeup cannot overtake the nodedown.
+// What happens to a peer happens under its mutex; what others are told of it is told outside, in
+// the order that node.hpp promises. A link that is lost makes its peer `leaving` until everybody
+// has been told, so that the next nodeup cannot overtake the nodedown.
 #pragma once
 #include "runtime/distribution/node.hpp"
 #include "runtime/distribution/peer.hpp"
@@ -19,8 +19,8 @@ class listener;
 
 class distribution final : public remote_nodes {
  public:
-  /// The one of this program; made at the first use, never freed, since senders may look at it at any
-  /// time.
+  /// The one of this program; made at the first use, never freed, since senders may look at it at
+  /// any time.
   static distribution& instance();
 
   void start(node::options options);
@@ -61,16 +61,16 @@ class distribution final : public remote_nodes {
 
   // --- for connections
   void accepted(int fd, std::string address);
-  verdict decide(const std::shared_ptr<connection>& link, const hello& hello);
-  void wait_for_other(const std::shared_ptr<connection>& link);
+  verdict decide(const std::shared_ptr<node_link>& link, const hello& hello);
+  void wait_for_other(const std::shared_ptr<node_link>& link);
   /// `ready` is called when the peer is settled, before anything is sent or heard. Null: the
   /// connection is not wanted any more.
   peer* up(
-      const std::shared_ptr<connection>& link, const hello& hello,
+      const std::shared_ptr<node_link>& link, const hello& hello,
       const std::function<void(peer&)>& ready);
-  void lost(const std::shared_ptr<connection>& link, const std::string& reason, bool quiet);
-  void drained(peer& peer, connection& link, std::size_t bytes);
-  void send_tick(peer& peer, connection& link);
+  void lost(const std::shared_ptr<node_link>& link, const std::string& reason, bool quiet);
+  void drained(peer& peer, node_link& link, std::size_t bytes);
+  void send_tick(peer& peer, node_link& link);
   void take_signal(peer& peer, std::uint32_t number, std::string_view body);
   void take_type_name(peer& peer, std::string_view body);
   void take_nodes(peer& peer, std::string_view body);
@@ -117,12 +117,11 @@ class distribution final : public remote_nodes {
   int dial_socket(const std::string& name, std::string& address);
   void dialled(peer& peer, std::uint64_t serial, int fd, std::string address);
   void failed(peer& peer, std::uint64_t serial, const std::string& reason);
-  std::shared_ptr<connection> make_connection(connection::parts parts);
-  void start_connection(const std::shared_ptr<connection>& link);
-  std::shared_ptr<connection> oldest_stranger();  // holds connections_mutex_
+  std::shared_ptr<node_link> make_connection(node_link::parts parts);
+  void start_connection(const std::shared_ptr<node_link>& link);
+  std::shared_ptr<node_link> oldest_stranger();  // holds connections_mutex_
   void send_waiting(peer& peer, peer::waiting_message one);
-  void attempt_ended(
-      const std::shared_ptr<connection>& link, const std::string& reason, bool quiet);
+  void attempt_ended(const std::shared_ptr<node_link>& link, const std::string& reason, bool quiet);
   hello own_hello() const;
   bool is_allowed(std::string_view name) const;
   void send_nodes(peer& to);
@@ -137,7 +136,7 @@ class distribution final : public remote_nodes {
   void run_ticker();
   void tick_links();
   std::optional<std::chrono::milliseconds> look_after_setups();
-  std::vector<std::shared_ptr<connection>> all_connections();
+  std::vector<std::shared_ptr<node_link>> all_connections();
   void wake_ticker();
 
   node::options options_;
@@ -167,7 +166,7 @@ class distribution final : public remote_nodes {
   std::vector<subscriber> subscribers_;
 
   std::mutex connections_mutex_;
-  std::set<std::shared_ptr<connection>> connections_;
+  std::set<std::shared_ptr<node_link>> connections_;
   std::condition_variable ticker_wakes_;
   bool ticker_woken_ = false;
   bool stopping_ = false;

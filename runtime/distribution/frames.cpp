@@ -64,10 +64,9 @@ std::optional<wire_kind> wire_kind_of(message_kind kind) noexcept {
 
 message_kind message_kind_of(std::uint8_t byte) {
   constexpr message_kind kinds[] = {
-      message_kind::info,     message_kind::cast,      message_kind::call,
-      message_kind::reply,    message_kind::no_reply,  message_kind::down,
-      message_kind::link,     message_kind::unlink,    message_kind::unlinked,
-      message_kind::monitor,  message_kind::demonitor, message_kind::exit,
+      message_kind::info,     message_kind::cast,    message_kind::call,      message_kind::reply,
+      message_kind::no_reply, message_kind::down,    message_kind::link,      message_kind::unlink,
+      message_kind::unlinked, message_kind::monitor, message_kind::demonitor, message_kind::exit,
       message_kind::call_done};
   if (byte == 0 || byte > std::size(kinds))
     throw decode_error("expected a kind of signal, got " + std::to_string(byte));
@@ -95,8 +94,7 @@ void put_value(wire_writer& out, const message& message) {
 }
 
 message_ptr plain_signal(message_kind kind) {
-  static constexpr message_type plain{
-      "signal", [](message* message) noexcept { delete message; }};
+  static constexpr message_type plain{"signal", [](message* message) noexcept { delete message; }};
   return message_ptr{new message(kind, &plain)};
 }
 

@@ -6,16 +6,16 @@
 //   verdict     whether the server takes the client
 //   ready       the client takes the server; the link is up
 //   tick        nothing: a sign of life
-//   type_name   hash (8), name: what a hash in later messages stands for, for the log of the other end
-//   nodes       names of other nodes that the sender is connected to
-//   lost        the name of a node that the sender has lost (prevent_overlapping_partitions)
-//   signal      a message or signal between two processes, whole
-//   fragment    a part of one: stream (2), flags (1: first, 2: last), with the first the length of the
+//   type_name   hash (8), name: what a hash in later messages stands for, for the log of the other
+//   end nodes       names of other nodes that the sender is connected to lost        the name of a
+//   node that the sender has lost (prevent_overlapping_partitions) signal      a message or signal
+//   between two processes, whole fragment    a part of one: stream (2), flags (1: first, 2: last),
+//   with the first the length of the
 //               whole (8), then bytes
 //
-// A signal: its kind (1), flags (1), the receiver (id, 8, or a name), the sender (id, 8; 0: nobody), a
-// reference if there is one, then what the kind has: the hash of its type (8) and the value for user
-// messages, the reason for the end of a process.
+// A signal: its kind (1), flags (1), the receiver (id, 8, or a name), the sender (id, 8; 0:
+// nobody), a reference if there is one, then what the kind has: the hash of its type (8) and the
+// value for user messages, the reason for the end of a process.
 //
 // Processes are named by id alone where their node is clear: a sender is of the sending node, a
 // receiver of the receiving one.
@@ -46,8 +46,8 @@ inline constexpr std::size_t most_streams = 64;    // large messages under way a
 /// Appends a frame.
 void put_frame(std::string& out, frame_type type, std::string_view body);
 
-/// Takes the next frame off the front of `in`; nothing while it is incomplete. Throws decode_error for
-/// a length above `largest` or of 0.
+/// Takes the next frame off the front of `in`; nothing while it is incomplete. Throws decode_error
+/// for a length above `largest` or of 0.
 struct frame {
   frame_type type;
   std::string_view body;

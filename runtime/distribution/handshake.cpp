@@ -52,9 +52,7 @@ verdict_code arbitrate(const standing& standing) noexcept {
 handshake::handshake(side side, hello mine, std::string expected)
     : side_(side), mine_(std::move(mine)), expected_(std::move(expected)) {}
 
-void handshake::start(std::string& out) {
-  put_frame(out, frame_type::hello, encode_hello(mine_));
-}
+void handshake::start(std::string& out) { put_frame(out, frame_type::hello, encode_hello(mine_)); }
 
 handshake::step handshake::refuse(std::string why) {
   error_ = std::move(why);

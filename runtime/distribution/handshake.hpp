@@ -6,10 +6,11 @@
 //                              ←    verdict{taken or why not, hello}
 //   ready                      →    … and both are up
 //
-// Two nodes may dial each other at the same moment. Then the connection that the node with the greater
-// name has dialled is the one that lives: it refuses the other's (`simultaneous`), and that one waits
-// for it. A node that is up already is asked again by a node that has lost the connection and knows it,
-// or by one that has been started again: the old connection goes when the new one is ready.
+// Two nodes may dial each other at the same moment. Then the connection that the node with the
+// greater name has dialled is the one that lives: it refuses the other's (`simultaneous`), and that
+// one waits for it. A node that is up already is asked again by a node that has lost the connection
+// and knows it, or by one that has been started again: the old connection goes when the new one is
+// ready.
 //
 // Versions: each end says which it speaks, oldest and newest; the newest that both speak is used.
 #pragma once

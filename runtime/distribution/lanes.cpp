@@ -37,7 +37,8 @@ void outgoing_lanes::add_to(stream& stream, wire_buffer& body) {
 void outgoing_lanes::signal(pid from, pid to, wire_buffer& body) {
   if (!streams_.empty())
     if (auto* busy = stream_of(from, to)) {
-      // A name and a pid may be the same process, so from here on the stream stands for any receiver.
+      // A name and a pid may be the same process, so from here on the stream stands for any
+      // receiver.
       if (busy->to != to && !busy->to.is_name()) busy->to = to;
       wire_buffer copy;
       copy.append(body.view());
@@ -123,7 +124,8 @@ void outgoing_lanes::take_fragment(stream& stream, std::string& out) {
 
 void outgoing_lanes::take_streams(std::string& out, std::size_t limit) {
   // Round robin: whoever had a turn goes to the end.
-  for (auto turns = streams_.size(); turns > 0 && out.size() < limit && !streams_.empty(); --turns) {
+  for (auto turns = streams_.size(); turns > 0 && out.size() < limit && !streams_.empty();
+       --turns) {
     auto stream = streams_.begin();
     if (stream->sent != 0 || stream->waiting.front().size() <= fragment_size || may_open(*stream))
       take_fragment(*stream, out);

@@ -1,9 +1,10 @@
-// private: what waits to be sent on a link, and what has come in pieces. Pure: no sockets, no threads.
+// private: what waits to be sent on a link, and what has come in pieces. Pure: no sockets, no
+// threads.
 //
 // Going out there are three lanes. Control frames overtake everything. Small messages go out in the
 // order in which they came. A large message is cut into fragments, which take turns with each other
-// and with the small ones, so that it delays nobody but later messages of the same two processes: those
-// wait in its stream, in order.
+// and with the small ones, so that it delays nobody but later messages of the same two processes:
+// those wait in its stream, in order.
 //
 // Which messages have to wait behind a large one? Those with the same sender and receiver; and, if
 // either went to a registered name, every one of that sender, since a name may be anybody's.

@@ -44,8 +44,8 @@ listener::listener(distribution& nodes, const std::string& address, std::uint16_
   fd_ = ::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   int one = 1;
   ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  bool listens = fd_ >= 0 && ::bind(fd_, found->ai_addr, found->ai_addrlen) == 0 &&
-                 ::listen(fd_, 512) == 0;
+  bool listens =
+      fd_ >= 0 && ::bind(fd_, found->ai_addr, found->ai_addrlen) == 0 && ::listen(fd_, 512) == 0;
   auto error = errno;
   ::freeaddrinfo(found);
   if (!listens) {
@@ -82,8 +82,8 @@ void listener::on_io(std::uint32_t) {
   for (int i = 0; i < accepts_per_turn; ++i) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
-    auto fd = ::accept4(
-        fd_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    auto fd =
+        ::accept4(fd_, reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0 && (errno == EMFILE || errno == ENFILE)) return refuse_one();
     if (fd < 0) return;
     int one = 1;

@@ -13,7 +13,8 @@ call_result<node::ping_result> net_kernel::handle_call(
     const ping& question, from<node::ping_result> client) {
   auto& nodes = distribution::instance();
   nodes.connect(
-      question.node, [me = server<net_kernel>(self()), node = question.node, client](bool connected) {
+      question.node,
+      [me = server<net_kernel>(self()), node = question.node, client](bool connected) {
         cast(me, pinged{node, connected, client});
       });
   return noreply();

@@ -12,9 +12,7 @@ auto& nodes() { return detail::distribution::instance(); }
 server<detail::net_kernel> kernel() { return server<detail::net_kernel>("net_kernel"); }
 
 /// Connecting takes net_setuptime at most, and the question that follows 5 s.
-std::chrono::milliseconds patience() {
-  return 2 * nodes().options().net_setuptime + call_timeout;
-}
+std::chrono::milliseconds patience() { return 2 * nodes().options().net_setuptime + call_timeout; }
 
 }  // namespace
 

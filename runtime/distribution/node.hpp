@@ -5,8 +5,8 @@
 // take any pid, and name_on("rooms", "b@host") addresses a registered name.
 //
 //   roost::runtime runtime;
-//   roost::node::start({.name = "a@127.0.0.1", .cookie = secret});       // run_application does this
-//   roost::node::ping("b@127.0.0.1").get()                               // ping_result::pong
+//   roost::node::start({.name = "a@127.0.0.1", .cookie = secret});       // run_application does
+//   this roost::node::ping("b@127.0.0.1").get()                               // ping_result::pong
 //   roost::node::list()                                                  // {"b@127.0.0.1"}
 //   roost::call(roost::server<rooms>("rooms", "b@127.0.0.1"), rooms::count{}).then(…)
 //
@@ -17,14 +17,14 @@
 // Guarantees. Messages and signals between two processes keep their order. A process hears nodeup
 // before anything from that node, and nodedown after everything from it, the DOWN and EXIT of its
 // processes included; a nodedown always comes before the next nodeup. When a link is lost, monitors
-// fire and links break with `noconnection`, unanswered calls fail with it, and nothing that was sent
-// before arrives later. Whether what was sent just before the loss has arrived is unknown.
+// fire and links break with `noconnection`, unanswered calls fail with it, and nothing that was
+// sent before arrives later. Whether what was sent just before the loss has arrived is unknown.
 //
 // Sending to a node that is not connected connects first; what cannot be delivered is dropped,
 // monitors fire with `noconnection`. A node without a name has no links: ping answers pang.
 //
-// Thread safety: any process or thread. Functions that answer `pending` are for `.then` in a process
-// and `.get()` outside. Source: OTP net_kernel, erlang:nodes/1, Elixir Node.
+// Thread safety: any process or thread. Functions that answer `pending` are for `.then` in a
+// process and `.get()` outside. Source: OTP net_kernel, erlang:nodes/1, Elixir Node.
 #pragma once
 #include "runtime/gen_server.hpp"
 #include <string>
@@ -52,25 +52,25 @@ namespace node {
 enum class tls { psk, certificates, off };
 
 struct options {
-  std::string name;          // name@host
-  std::string cookie = {};   // at least 128 bits; empty: that of cookie_file
+  std::string name;              // name@host
+  std::string cookie = {};       // at least 128 bits; empty: that of cookie_file
   std::string cookie_file = {};  // made with a random cookie when missing; empty: ~/.roost.cookie
-  bool hidden = false;       // not listed by others, and not connected to by them on their own
-  std::string address = {};  // where to listen; empty: 127.0.0.1. 0.0.0.0 lets other machines in
-  std::uint16_t port = 0;    // 0: any, told by the port mapper
+  bool hidden = false;           // not listed by others, and not connected to by them on their own
+  std::string address = {};     // where to listen; empty: 127.0.0.1. 0.0.0.0 lets other machines in
+  std::uint16_t port = 0;       // 0: any, told by the port mapper
   std::uint16_t epmd_port = 0;  // of the port mapper; 0: $ERL_EPMD_PORT, else 4369
-  bool listen = true;        // false: connects to others only
+  bool listen = true;           // false: connects to others only
   enum tls tls = tls::psk;
   std::string certificate = {};  // PEM files, with tls::certificates
   std::string key = {};
   std::string authority = {};
-  std::chrono::milliseconds net_ticktime{60'000};   // a silent node is lost after 0.75 to 1.25 of it
-  std::chrono::milliseconds net_setuptime{7'000};   // for a connection to be set up
-  std::size_t buffer = 1'048'576;    // bytes that wait for a node before senders do (+zdbbl)
-  std::size_t hard_limit = 0;        // bytes before sends throw; 0: 8 times `buffer`
+  std::chrono::milliseconds net_ticktime{60'000};  // a silent node is lost after 0.75 to 1.25 of it
+  std::chrono::milliseconds net_setuptime{7'000};  // for a connection to be set up
+  std::size_t buffer = 1'048'576;        // bytes that wait for a node before senders do (+zdbbl)
+  std::size_t hard_limit = 0;            // bytes before sends throw; 0: 8 times `buffer`
   std::size_t max_message = 512u << 20;  // bytes; a node that sends a larger one loses its link
-  bool auto_connect = true;          // sending to a node connects to it (dist_auto_connect)
-  bool connect_all = true;           // nodes that others know are connected to as well
+  bool auto_connect = true;              // sending to a node connects to it (dist_auto_connect)
+  bool connect_all = true;               // nodes that others know are connected to as well
   bool prevent_overlapping_partitions = false;
   std::vector<std::string> allowed = {};  // nodes, or host patterns `*@10.0.0.7`; empty: all
 };

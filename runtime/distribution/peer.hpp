@@ -1,7 +1,7 @@
-// private: another node as this one knows it, for as long as this one runs: senders hold no reference
-// to a connection, which may go at any moment, but to its peer, which is never freed.
+// private: another node as this one knows it, for as long as this one runs: senders hold no
+// reference to a connection, which may go at any moment, but to its peer, which is never freed.
 #pragma once
-#include "runtime/distribution/connection.hpp"
+#include "runtime/distribution/node_link.hpp"
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <condition_variable>
 
@@ -25,8 +25,8 @@ struct peer {
   const std::string name;
   const std::uint32_t id;
 
-  /// What senders look at before they encode: the number of the node's present incarnation while the
-  /// link is up, else 0.
+  /// What senders look at before they encode: the number of the node's present incarnation while
+  /// the link is up, else 0.
   std::atomic<std::uint32_t> open_to{0};
   std::atomic<std::uint64_t> serial{0};  // see remote.hpp
 
@@ -35,9 +35,9 @@ struct peer {
   std::uint32_t number = 0;
   bool hidden = false;
   bool was_up = false;
-  std::shared_ptr<connection> link;     // while up
-  std::shared_ptr<connection> attempt;  // the one that may become the link
-  bool dialling = false;                // this node dials it
+  std::shared_ptr<node_link> link;                 // while up
+  std::shared_ptr<node_link> attempt;              // the one that may become the link
+  bool dialling = false;                           // this node dials it
   std::chrono::steady_clock::time_point deadline;  // of connecting
   std::chrono::steady_clock::time_point retry_at;  // sends do not dial again before
 

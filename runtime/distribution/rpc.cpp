@@ -54,8 +54,8 @@ struct rex {
   }
 
   call_result<unit> handle_call(rpc_request request, from<unit> client) {
-    auto [worker, monitor] = spawn_monitor(
-        [request = std::move(request), caller = client.caller(), ref = client.ref()] {
+    auto [worker, monitor] =
+        spawn_monitor([request = std::move(request), caller = client.caller(), ref = client.ref()] {
           auto reply = run_function(request.function, request.arguments, caller.node);
           send_reply(caller, ref, std::move(reply));
         });
@@ -68,11 +68,11 @@ struct rex {
   }
 
   call_result<pid> handle_call(rpc_spawn request, from<pid> client) {
-    return start(
-        std::move(request.function), std::move(request.arguments), client.caller());
+    return start(std::move(request.function), std::move(request.arguments), client.caller());
   }
 
-  /// The end of a process that ran a function: its caller hears of a crash; an answer it has already.
+  /// The end of a process that ran a function: its caller hears of a crash; an answer it has
+  /// already.
   void handle_info(const down& end) {
     auto client = clients.find(end.ref);
     if (client == clients.end()) return;

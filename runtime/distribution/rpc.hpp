@@ -11,14 +11,14 @@
 //       .then([](roost::rpc::answers<int> all) { all.replies; all.failures; });
 //   roost::node::spawn("b@host", "import.run", file)                          // → pending<pid>
 //
-// Each call runs in a process of its own on the other node, so a function may crash, or take its time
-// in `.then` and blocking(…) — what it returns is sent at once, though. Arguments are encoded as
-// messages are: a function takes values, not references into the caller.
+// Each call runs in a process of its own on the other node, so a function may crash, or take its
+// time in `.then` and blocking(…) — what it returns is sent at once, though. Arguments are encoded
+// as messages are: a function takes values, not references into the caller.
 //
-// Errors. A call fails with the reason of the remote process: {error, type, what, where} when it threw,
-// `undef` when the node offers no such function, `badarg` when the arguments do not fit, `noconnection`
-// when the node cannot be reached or is lost, `timeout`. There is no timeout unless one is given. After
-// noconnection and timeout it is unknown whether the function has run.
+// Errors. A call fails with the reason of the remote process: {error, type, what, where} when it
+// threw, `undef` when the node offers no such function, `badarg` when the arguments do not fit,
+// `noconnection` when the node cannot be reached or is lost, `timeout`. There is no timeout unless
+// one is given. After noconnection and timeout it is unknown whether the function has run.
 //
 // Thread safety: any process or thread. Source: OTP erpc.
 #pragma once
@@ -111,8 +111,8 @@ decltype(auto) as_value(const T& value) {
 
 namespace rpc {
 
-/// Lets other nodes (and this one) call the function by name. A second function of the same name takes
-/// the place of the first.
+/// Lets other nodes (and this one) call the function by name. A second function of the same name
+/// takes the place of the first.
 template <class F>
 void offer(std::string name, F function) {
   using traits = detail::function_traits<std::decay_t<F>>;
@@ -152,10 +152,9 @@ pending<R> call(target where, std::string function, const Args&... args) {
 template <class... Args>
 void cast(const std::string& node, std::string function, const Args&... args) {
   detail::enqueue(
-      detail::rex_on(node),
-      detail::make_message<detail::rpc_cast>(
-          detail::message_kind::cast, std::move(function),
-          detail::encode_arguments(detail::as_value(args)...)));
+      detail::rex_on(node), detail::make_message<detail::rpc_cast>(
+                                detail::message_kind::cast, std::move(function),
+                                detail::encode_arguments(detail::as_value(args)...)));
 }
 
 /// Answers that have not come yet. Nothing is sent until one of its functions is called.
@@ -196,9 +195,9 @@ class [[nodiscard(
       }
     };
     auto count = nodes_.size();
-    auto all = std::make_shared<gathering>(
-        gathering{nodes_, std::vector<std::variant<std::monostate, value, exit_reason>>(count),
-                  count, std::move(on_answers)});
+    auto all = std::make_shared<gathering>(gathering{
+        nodes_, std::vector<std::variant<std::monostate, value, exit_reason>>(count), count,
+        std::move(on_answers)});
     if (count == 0) return all->finish();
     for (std::size_t i = 0; i < count; ++i)
       pending<value>(detail::request{
@@ -261,8 +260,8 @@ pending_answers<R> multi_call(
 
 namespace node {
 
-/// Runs an offered function in a new process of a node, and answers its pid: link or monitor it as any
-/// other. Source: erlang:spawn/4.
+/// Runs an offered function in a new process of a node, and answers its pid: link or monitor it as
+/// any other. Source: erlang:spawn/4.
 template <class... Args>
 pending<pid> spawn(std::string node, std::string function, const Args&... args) {
   return pending<pid>(detail::request{

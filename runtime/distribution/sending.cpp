@@ -9,8 +9,8 @@
 namespace roost::detail {
 namespace {
 
-constexpr std::size_t most_waiting = 100'000;      // messages for a node that is being connected
-constexpr std::size_t flush_at = 128 * 1024;       // bytes: rather write now than at the end of the turn
+constexpr std::size_t most_waiting = 100'000;  // messages for a node that is being connected
+constexpr std::size_t flush_at = 128 * 1024;  // bytes: rather write now than at the end of the turn
 constexpr std::size_t keep_scratch = 1024 * 1024;  // bytes of the encoding buffer of a thread
 constexpr std::size_t most_type_names = 4096;      // of another node that are remembered
 
@@ -26,7 +26,8 @@ bool is_limited(const message& message) noexcept {
   return worker::current() == nullptr;
 }
 
-/// Plain messages do not say who has sent them, but keep their order with everything else of theirs.
+/// Plain messages do not say who has sent them, but keep their order with everything else of
+/// theirs.
 pid sender_of(const message& message) noexcept {
   auto* me = message.from ? nullptr : current_process();
   return me != nullptr ? me->self() : message.from;
@@ -83,7 +84,7 @@ send_status distribution::deliver_now(
   put_signal(writer, to, *message);
   auto size = body.size();
   bool limited = is_limited(*message);
-  std::shared_ptr<connection> link;
+  std::shared_ptr<node_link> link;
   {
     std::unique_lock guard{peer.mutex};
     if (peer.open_to.load(std::memory_order_relaxed) != number) return send_status::ok;
@@ -140,13 +141,13 @@ void distribution::hold_back_sender(peer& peer, std::unique_lock<std::mutex>& gu
   auto serial = peer.serial.load(std::memory_order_relaxed);
   ++peer.threads_waiting;
   peer.drained.wait(guard, [&] {
-    return peer.queued < options_.buffer ||
-           peer.serial.load(std::memory_order_relaxed) != serial;
+    return peer.queued < options_.buffer || peer.serial.load(std::memory_order_relaxed) != serial;
   });
   --peer.threads_waiting;
 }
 
-/// The first message of a type is preceded by its name, for the log of a node that does not know it.
+/// The first message of a type is preceded by its name, for the log of a node that does not know
+/// it.
 void distribution::tell_type(peer& peer, const message& message) {
   auto hash = message.type->wire_hash;
   if (!peer.told_types.insert(hash).second) return;
@@ -159,8 +160,8 @@ void distribution::tell_type(peer& peer, const message& message) {
   peer.queued += peer.lanes.size() - before;
 }
 
-/// No link: the message waits for one, or is answered as the dead would. Leaves `message` alone when
-/// the link has come up meanwhile.
+/// No link: the message waits for one, or is answered as the dead would. Leaves `message` alone
+/// when the link has come up meanwhile.
 send_status distribution::deliver_later(
     peer& peer, pid to, message_ptr& message, send_options options) {
   std::uint64_t to_dial = 0;
@@ -198,7 +199,7 @@ void distribution::transmit(peer& peer, pid to, const message& message) {
   peer.queued += peer.lanes.size() - before;
 }
 
-void distribution::drained(peer& peer, connection& link, std::size_t bytes) {
+void distribution::drained(peer& peer, node_link& link, std::size_t bytes) {
   std::vector<pid> blocked;
   {
     std::lock_guard guard{peer.mutex};
@@ -211,7 +212,7 @@ void distribution::drained(peer& peer, connection& link, std::size_t bytes) {
   release_senders(peer.id, blocked);
 }
 
-void distribution::send_tick(peer& peer, connection& link) {
+void distribution::send_tick(peer& peer, node_link& link) {
   std::lock_guard guard{peer.mutex};
   if (peer.link.get() != &link || !peer.lanes.empty()) return;
   peer.lanes.control(frame_type::tick, {});

@@ -80,7 +80,11 @@ int node_life::run(std::vector<application_spec> applications) {
         {.schedulers = settings_.schedulers, .shutdown_timeout = std::chrono::seconds(1)}};
     application_config().check_unknown();
     use_signal_stacks(runtime.schedulers());
-    if (settings_.distribution) roost::node::start(*settings_.distribution);
+    if (settings_.distribution) {
+      roost::node::start(*settings_.distribution);
+      for (auto& topology : settings_.cluster.topologies)
+        discovery::start(topology, settings_.cluster.options);
+    }
     set_current_controller(&controller);
     control_.emplace(files_.control_socket(), commands());
     start_pulse();

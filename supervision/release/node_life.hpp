@@ -11,6 +11,7 @@
 #include "supervision/release/distribution_options.hpp"
 #include "supervision/release/heart.hpp"
 #include "supervision/release/node_events.hpp"
+#include "supervision/release/topologies.hpp"
 #include <atomic>
 
 namespace roost::detail {
@@ -25,6 +26,7 @@ class node_life {
     std::chrono::milliseconds beat_interval{5000};  // for heart
     std::function<bool()> heart_check = {};
     std::optional<node::options> distribution = {};  // none: a node without others
+    cluster_settings cluster = {};
   };
 
   node_life(settings settings, node_files files, daemon_line& launcher);

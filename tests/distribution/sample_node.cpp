@@ -1,5 +1,5 @@
-// A node for the tests of the cluster: takes its options as key=value, then obeys one command per line
-// and answers one line, `ok …` or `error …`. What happens to it meanwhile is kept as events.
+// A node for the tests of the cluster: takes its options as key=value, then obeys one command per
+// line and answers one line, `ok …` or `error …`. What happens to it meanwhile is kept as events.
 //
 //   sample_node name=a@127.0.0.1 cookie=… epmd_port=4000 ticktime=1000 tls=psk
 #include "runtime/distribution/rpc.hpp"
@@ -148,8 +148,7 @@ struct watcher {
     bool on;
   };
   using messages = roost::messages<watch_name, watch_pid, watch_node, subscribe>;
-  using infos = roost::messages<
-      roost::nodeup, roost::nodedown, roost::busy_dist_port>;
+  using infos = roost::messages<roost::nodeup, roost::nodedown, roost::busy_dist_port>;
 
   int seen = 0;
 
@@ -229,8 +228,11 @@ std::string memory() {
 
 roost::node::which kind_of(const std::string& word) {
   using which = roost::node::which;
-  return word == "hidden" ? which::hidden : word == "connected" ? which::connected
-         : word == "known" ? which::known : word == "this" ? which::this_node : which::visible;
+  return word == "hidden"      ? which::hidden
+         : word == "connected" ? which::connected
+         : word == "known"     ? which::known
+         : word == "this"      ? which::this_node
+                               : which::visible;
 }
 
 roost::server<watcher> the_watcher() { return roost::server<watcher>("watcher"); }
@@ -249,8 +251,8 @@ std::string call_with_time(roost::pid to, const std::string& text) {
   auto start = std::chrono::steady_clock::now();
   auto answer = roost::call(roost::server<sample>(to), sample::echo{text}, 10s).get();
   auto took = std::chrono::steady_clock::now() - start;
-  return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(took).count()) +
-         " " + answer.substr(0, 60);
+  return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(took).count()) + " " +
+         answer.substr(0, 60);
 }
 
 std::string sent_with(roost::pid to, const std::string& option) {
@@ -269,7 +271,8 @@ std::string overrun(roost::pid to, std::size_t size, int count) {
   roost::spawn([=] {
     int sent = 0;
     try {
-      for (; sent < count; ++sent) roost::send(to, numbered{roost::self(), 0, std::string(size, 'y')});
+      for (; sent < count; ++sent)
+        roost::send(to, numbered{roost::self(), 0, std::string(size, 'y')});
       result->set_value("sent all");
     } catch (const roost::busy&) {
       result->set_value("busy after " + std::to_string(sent));
@@ -297,8 +300,7 @@ std::string obey(const words& w) {
   if (what == "events") return drained_events();
   if (what == "serve") return serve(w.at(1));
   if (what == "pid") {  // pid TOKEN NAME NODE
-    pids[w.at(1)] =
-        roost::call(roost::server<sample>(w.at(2), w.at(3)), sample::me{}, 10s).get();
+    pids[w.at(1)] = roost::call(roost::server<sample>(w.at(2), w.at(3)), sample::me{}, 10s).get();
     return to_string(pids[w.at(1)]);
   }
   if (what == "call") return call_with_time(destination(w.at(1), w.at(2)), w.at(3));
@@ -310,8 +312,9 @@ std::string obey(const words& w) {
                greeting{
                    w.at(3)
 #ifdef NEWER
-                   ,
-                   2026, {"a", "b"}
+                       ,
+                   2026,
+                   {"a", "b"}
 #endif
                },
                10s)

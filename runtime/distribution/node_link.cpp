@@ -1,4 +1,4 @@
-#include "runtime/distribution/connection.hpp"
+#include "runtime/distribution/node_link.hpp"
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/logger.hpp"
 #include <sys/epoll.h>
@@ -16,9 +16,9 @@ constexpr std::size_t write_size = 256 * 1024;
 
 /// Keeps the connection until its home has looked at the events that may still name it.
 struct last_reference final : io_handler {
-  explicit last_reference(std::shared_ptr<connection> keeps) : keeps(std::move(keeps)) {}
+  explicit last_reference(std::shared_ptr<node_link> keeps) : keeps(std::move(keeps)) {}
   void on_io(std::uint32_t) override {}
-  std::shared_ptr<connection> keeps;
+  std::shared_ptr<node_link> keeps;
 };
 
 std::string text_of(int error) {
@@ -28,7 +28,7 @@ std::string text_of(int error) {
 
 }  // namespace
 
-connection::connection(distribution& nodes, parts parts)
+node_link::node_link(distribution& nodes, parts parts)
     : nodes_(nodes),
       fd_(parts.fd),
       home_(*parts.home),
@@ -40,9 +40,9 @@ connection::connection(distribution& nodes, parts parts)
       streams_(nodes.options().max_message),
       flush_nodes_(scheduler::instance()->size()) {}
 
-connection::~connection() { ::close(fd_); }
+node_link::~node_link() { ::close(fd_); }
 
-void connection::start() {
+void node_link::start() {
   if (is_closed()) return;
   home_.watch(fd_, EPOLLIN | EPOLLRDHUP, *this);
   watched_ = true;
@@ -56,7 +56,7 @@ void connection::start() {
 
 // --- reading -------------------------------------------------------------------------------------
 
-void connection::on_io(std::uint32_t events) {
+void node_link::on_io(std::uint32_t events) {
   auto self = shared_from_this();  // closing may drop every other reference
   if ((events & EPOLLOUT) != 0) {
     home_.rewatch(fd_, EPOLLIN | EPOLLRDHUP, *this);
@@ -72,7 +72,7 @@ void connection::on_io(std::uint32_t events) {
   if (!open) ended(ending_);
 }
 
-bool connection::read_some() {
+bool node_link::read_some() {
   static thread_local std::unique_ptr<char[]> buffer{new char[read_size]};
   for (int i = 0; i < reads_per_turn && !is_closed() && ending_.empty(); ++i) {
     auto count = ::recv(fd_, buffer.get(), read_size, 0);
@@ -93,7 +93,7 @@ bool connection::read_some() {
   return ending_.empty();
 }
 
-void connection::take_bytes(std::string_view bytes) {
+void node_link::take_bytes(std::string_view bytes) {
   if (established_ && channel_->passes_through()) return take_plain(bytes);
   std::string plain;
   std::string out;
@@ -112,12 +112,12 @@ void connection::take_bytes(std::string_view bytes) {
   if (!plain.empty()) take_plain(plain);
 }
 
-std::string connection::why_channel_failed() const {
+std::string node_link::why_channel_failed() const {
   auto text = channel_->error();
   return text.empty() ? "connection_closed" : text;
 }
 
-void connection::take_plain(std::string_view plain) {
+void node_link::take_plain(std::string_view plain) {
   std::string joined;
   if (!in_.empty()) {
     joined = std::move(in_);
@@ -136,14 +136,14 @@ void connection::take_plain(std::string_view plain) {
   in_.assign(plain);
 }
 
-void connection::take_frame_before_up(const frame& frame) {
+void node_link::take_frame_before_up(const frame& frame) {
   std::string out;
   auto step = handshake_.received(frame, out);
   if (step == handshake::step::decide) return decide();
   proceed(step, out);
 }
 
-void connection::decide() {
+void node_link::decide() {
   verdict verdict;
   auto& hello = handshake_.peer();
   if (!channel_->may_be(hello.node))
@@ -155,7 +155,7 @@ void connection::decide() {
   proceed(step, out);
 }
 
-void connection::proceed(handshake::step step, const std::string& out) {
+void node_link::proceed(handshake::step step, const std::string& out) {
   if (!out.empty()) {
     std::string bytes;
     if (channel_->passes_through())
@@ -190,7 +190,7 @@ void connection::proceed(handshake::step step, const std::string& out) {
   if (peer == nullptr) ending_ = "superseded";
 }
 
-void connection::take_frame_of_peer(const frame& frame) {
+void node_link::take_frame_of_peer(const frame& frame) {
   auto& peer = *peer_.load(std::memory_order_relaxed);
   switch (frame.type) {
     case frame_type::tick:
@@ -215,7 +215,7 @@ void connection::take_frame_of_peer(const frame& frame) {
 // --- writing -------------------------------------------------------------------------------------
 
 /// Bytes that do not come from the lanes: those of the handshake.
-void connection::send_raw(std::string_view bytes) {
+void node_link::send_raw(std::string_view bytes) {
   {
     std::lock_guard guard{write_mutex_};
     wire_.append(bytes);
@@ -223,12 +223,12 @@ void connection::send_raw(std::string_view bytes) {
   flush();
 }
 
-void connection::flush_node::flush() {
+void node_link::flush_node::flush() {
   auto link = std::move(keeps);
   link->flush();
 }
 
-void connection::flush_soon() {
+void node_link::flush_soon() {
   if (auto* here = worker::current()) {
     auto& node = flush_nodes_[here->index()];
     if (node.flush_queued) return;
@@ -242,7 +242,7 @@ void connection::flush_soon() {
   });
 }
 
-void connection::flush() {
+void node_link::flush() {
   dirty_.store(true);
   while (dirty_.load() && !is_closed() && !stalled_.load()) {
     std::unique_lock guard{write_mutex_, std::try_to_lock};
@@ -253,7 +253,7 @@ void connection::flush() {
 }
 
 /// Makes the next bytes for the socket out of what waits in the lanes.
-bool connection::fill() {
+bool node_link::fill() {
   wire_.clear();
   wire_sent_ = 0;
   auto* peer = peer_.load(std::memory_order_acquire);
@@ -270,7 +270,7 @@ bool connection::fill() {
   return true;
 }
 
-bool connection::write_some() {
+bool node_link::write_some() {
   while (!write_failed_) {
     if (wire_sent_ == wire_.size()) {
       if (auto* peer = peer_.load(std::memory_order_acquire); peer != nullptr && in_flight_ != 0)
@@ -297,9 +297,9 @@ bool connection::write_some() {
 
 // --- the end -------------------------------------------------------------------------------------
 
-void connection::ended(std::string reason) { close(std::move(reason)); }
+void node_link::ended(std::string reason) { close(std::move(reason)); }
 
-void connection::close(std::string reason, bool quiet) {
+void node_link::close(std::string reason, bool quiet) {
   if (closed_.exchange(true)) return;
   auto self = shared_from_this();
   ::shutdown(fd_, SHUT_RDWR);
@@ -310,7 +310,7 @@ void connection::close(std::string reason, bool quiet) {
   });
 }
 
-unsigned connection::tick() {
+unsigned node_link::tick() {
   auto sent = sent_.load(std::memory_order_relaxed);
   if (sent == sent_before_ && is_up()) {
     if (auto* peer = peer_.load(std::memory_order_acquire)) nodes_.send_tick(*peer, *this);

@@ -1,12 +1,13 @@
 // private: one socket to another node: its bytes in and out, its way from a stranger to a peer.
 //
-// The socket is watched by one worker, its home, but nothing is tied to that thread: whoever has put
-// something into the peer's lanes may write it out, at the end of its own turn, and the ticker reads on
-// behalf of a home whose worker is held by a long handler. So a handler that computes for a minute costs
-// no node its connection. Two mutexes keep the order: one for whoever reads, one for whoever writes.
+// The socket is watched by one worker, its home, but nothing is tied to that thread: whoever has
+// put something into the peer's lanes may write it out, at the end of its own turn, and the ticker
+// reads on behalf of a home whose worker is held by a long handler. So a handler that computes for
+// a minute costs no node its connection. Two mutexes keep the order: one for whoever reads, one for
+// whoever writes.
 //
-// Writing combines: a thread that finds another one writing marks the connection dirty and leaves, and
-// the other one looks again before it goes.
+// Writing combines: a thread that finds another one writing marks the connection dirty and leaves,
+// and the other one looks again before it goes.
 #pragma once
 #include "runtime/distribution/handshake.hpp"
 #include "runtime/distribution/lanes.hpp"
@@ -18,7 +19,7 @@ namespace roost::detail {
 class distribution;
 struct peer;
 
-class connection final : public io_handler, public std::enable_shared_from_this<connection> {
+class node_link final : public io_handler, public std::enable_shared_from_this<node_link> {
  public:
   struct parts {
     int fd = -1;
@@ -30,8 +31,8 @@ class connection final : public io_handler, public std::enable_shared_from_this<
     std::string address;   // of the other end, for the log
   };
 
-  connection(distribution& nodes, parts parts);
-  ~connection() override;
+  node_link(distribution& nodes, parts parts);
+  ~node_link() override;
 
   /// Begins, on the home worker.
   void start();
@@ -42,8 +43,8 @@ class connection final : public io_handler, public std::enable_shared_from_this<
   void flush_soon();  // … at the end of this worker's turn; outside workers, the home's
   void close(std::string reason, bool quiet = false);
 
-  /// Called by the ticker, a few times per net_ticktime: sends a sign of life if nothing else was sent,
-  /// and answers how often in a row nothing has come.
+  /// Called by the ticker, a few times per net_ticktime: sends a sign of life if nothing else was
+  /// sent, and answers how often in a row nothing has come.
   unsigned tick();
 
   bool is_up() const noexcept { return up_.load(std::memory_order_acquire); }
@@ -60,7 +61,7 @@ class connection final : public io_handler, public std::enable_shared_from_this<
  private:
   struct flush_node final : flushable {
     void flush() override;
-    std::shared_ptr<connection> keeps;  // while it is queued
+    std::shared_ptr<node_link> keeps;  // while it is queued
   };
 
   bool read_some();  // holds read_mutex_; answers false at the end of the stream
