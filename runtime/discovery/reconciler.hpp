@@ -21,7 +21,7 @@ class reconciler {
  public:
   using clock = std::chrono::steady_clock;
   static constexpr std::chrono::milliseconds first_pause{500};
-  static constexpr std::chrono::milliseconds longest_pause{30'000};
+  static constexpr std::chrono::milliseconds longest_pause{2000};
 
   /// This node's own name is never wanted.
   explicit reconciler(std::string self, std::uint32_t seed = std::random_device{}())

@@ -30,7 +30,7 @@ cluster_settings read_topologies(
   settings.options.alarm_after =
       config.get("alarm_after", std::chrono::milliseconds(settings.options.alarm_after));
   auto hosts = fixed(config, "hosts");
-  if (config.has("hosts")) settings.topologies.push_back({"static", hosts});
+  if (!hosts->look().empty()) settings.topologies.push_back({"static", hosts});
   for (auto& name : config.keys("topologies")) {
     auto section = config.section("topologies." + name);
     settings.topologies.push_back({name, read_strategy(section, self, epmd_port)});

@@ -60,8 +60,9 @@ class Connecting(unittest.TestCase):
                 a.do("disconnect b@127.0.0.1")
                 self.assertTrue(eventually(lambda: not a.list() and not b.list()))
             for node in (a, b):
-                self.assertEqual(
-                    node.count("nodeup"), node.count("nodedown"), node.events())
+                self.assertTrue(
+                    eventually(lambda: node.count("nodeup") == node.count("nodedown") == 20),
+                    node.events())
 
     def test_a_wrong_cookie_is_refused_and_told_to_nobody(self):
         for tls in ("psk", "off"):

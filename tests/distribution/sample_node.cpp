@@ -2,6 +2,8 @@
 // line and answers one line, `ok …` or `error …`. What happens to it meanwhile is kept as events.
 //
 //   sample_node name=a@127.0.0.1 cookie=… epmd_port=4000 ticktime=1000 tls=psk
+#include "runtime/discovery/cluster.hpp"
+#include "runtime/discovery/epmd.hpp"
 #include "runtime/distribution/rpc.hpp"
 #include "runtime/process_info.hpp"
 #include "runtime/runtime.hpp"
@@ -203,6 +205,26 @@ struct flooder {
   }
 };
 
+/// Sends a numbered message now and then, for ever.
+struct trickle {
+  struct go {};
+  using messages = roost::messages<>;
+  using infos = roost::messages<go>;
+
+  roost::pid to;
+  std::chrono::milliseconds pause;
+  std::uint64_t number = 0;
+
+  static roost::init_result<trickle> init(roost::pid to, std::chrono::milliseconds pause) {
+    roost::send(roost::self(), go{});
+    return trickle{to, pause};
+  }
+  void handle_info(go) {
+    roost::send(to, numbered{roost::self(), ++number, "drop"});
+    roost::send_after(pause, roost::self(), go{});
+  }
+};
+
 // --- commands ------------------------------------------------------------------------------------
 
 using words = std::vector<std::string>;
@@ -358,6 +380,11 @@ std::string obey(const words& w) {
           std::size_t{std::stoul(w.at(5))});
     return "started";
   }
+  if (what == "trickle") {  // trickle NAME NODE MS
+    roost::start<trickle>(
+        destination(w.at(1), w.at(2)), std::chrono::milliseconds(std::stoi(w.at(3))));
+    return "started";
+  }
   if (what == "overrun")
     return overrun(destination(w.at(1), w.at(2)), std::stoul(w.at(3)), std::stoi(w.at(4)));
   if (what == "stats") return roost::call(roost::server<sample>(w.at(1)), sample::stats{}).get();
@@ -414,6 +441,13 @@ roost::node::options options_of(int argc, char** argv) {
   return options;
 }
 
+std::vector<std::string> hosts_of(int argc, char** argv) {
+  std::vector<std::string> hosts;
+  for (int i = 1; i < argc; ++i)
+    if (std::string word = argv[i]; word.starts_with("wants=")) hosts.push_back(word.substr(6));
+  return hosts;
+}
+
 void answer(const std::string& text) { std::cout << text << std::endl; }
 
 }  // namespace
@@ -423,6 +457,8 @@ int main(int argc, char** argv) {
   try {
     auto options = options_of(argc, argv);
     if (!options.name.empty()) roost::node::start(options);
+    if (auto hosts = hosts_of(argc, argv); !hosts.empty())
+      roost::discovery::start({.name = "test", .how = roost::discovery::epmd(hosts)});
     roost::start<watcher>({.name = "watcher"});
     roost::rpc::offer("add", [](int a, int b) { return a + b; });
     roost::rpc::offer("fail", [](int, int) -> int { throw std::runtime_error("no sum today"); });

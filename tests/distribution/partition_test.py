@@ -1,0 +1,130 @@
+"""Five nodes in network namespaces of their own, split and healed under load: usage partition_test.py
+SAMPLE_NODE. Twice for 3 s; with ROOST_LONG=1 ten times for 10 s. Needs to be root, else it is skipped."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from nodes import Cluster, eventually  # noqa: E402
+
+PROGRAM = sys.argv[1]
+LONG = os.environ.get("ROOST_LONG") == "1"
+SPLITS, SECONDS = (10, 10) if LONG else (2, 3)
+NODES = 5
+
+
+def ip(*words, check=True):
+    return subprocess.run(["ip", *words], check=check, capture_output=True)
+
+
+class Network:
+    """A namespace for each node, and one with two switches: a port is moved from one to the other, so
+    packets are lost and nobody is told."""
+
+    def __init__(self, count):
+        self.id = os.getpid()
+        self.switch = f"roost{self.id}s"
+        self.names = [f"roost{self.id}n{i}" for i in range(count)]
+        self.addresses = [f"10.77.0.{i + 1}" for i in range(count)]
+
+    def __enter__(self):
+        ip("netns", "add", self.switch)
+        for bridge in ("one", "two"):
+            self.inside("link", "add", bridge, "type", "bridge")
+            self.inside("link", "set", bridge, "up")
+        for i, (name, address) in enumerate(zip(self.names, self.addresses)):
+            ip("netns", "add", name)
+            ip("link", "add", f"p{i}", "netns", self.switch, "type", "veth",
+               "peer", "name", "eth0", "netns", name)
+            self.inside("link", "set", f"p{i}", "master", "one", "up")
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        return self
+
+    def __exit__(self, *_):
+        for name in [*self.names, self.switch]:
+            ip("netns", "del", name, check=False)
+
+    def inside(self, *words):
+        ip("-n", self.switch, *words)
+
+    def split(self, others):
+        for i in others:
+            self.inside("link", "set", f"p{i}", "master", "two")
+
+    def heal(self):
+        for i in range(NODES):
+            self.inside("link", "set", f"p{i}", "master", "one")
+
+
+class Partitions(unittest.TestCase):
+    def test_splits_heal(self):
+        if os.geteuid() != 0 or ip("netns", "list", check=False).returncode != 0:
+            self.skipTest("network namespaces can be made by root only")
+        seed = int(time.time())
+        print("seed", seed)
+        shapes = random.Random(seed)
+        with Network(NODES) as network, Cluster(PROGRAM, ticktime=1000, setuptime=1000) as all:
+            names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
+            nodes = [
+                all.start(f"n{i}", prefix=("ip", "netns", "exec", network.names[i]), host=address,
+                          address=address, wants=names)
+                for i, address in enumerate(network.addresses)]
+            def whole():
+                return all_equal(nodes, lambda node: set(names) - {node.name})
+            self.assertTrue(eventually(whole), [node.log() for node in nodes])
+            for node in nodes:
+                node.do("serve sink")
+            for node in nodes:
+                for other in names:
+                    if other != node.name:
+                        node.do(f"trickle sink {other} 2")
+            for _ in range(SPLITS):
+                others = shapes.sample(range(NODES), 2)
+                network.split(others)
+                def apart():
+                    far = {names[i] for i in others}
+                    return all_equal(nodes, lambda node: (
+                        far if node.name in far else set(names) - far) - {node.name})
+                self.assertTrue(eventually(apart, 5), [node.list() for node in nodes])
+                time.sleep(max(0, SECONDS - 2))  # the cut itself is what is tested
+                network.heal()
+                healed = time.monotonic()
+                self.assertTrue(eventually(whole, 15), [node.list() for node in nodes])
+                took = time.monotonic() - healed
+                print(f"split off {sorted(others)}: whole again after {took:.2f} s")
+                self.assertLess(took, 3 * 5)
+                before = [stats(node)["count"] for node in nodes]
+                self.assertTrue(eventually(lambda: flows(nodes, before)))
+            for node in nodes:
+                self.assertIsNone(node.process.poll())
+                self.assertEqual(stats(node)["disorder"], 0, stats(node))
+
+
+def all_equal(nodes, expected):
+    return every(set(node.list()) == expected(node) for node in nodes)
+
+
+def every(values):
+    for value in values:
+        if not value:
+            return False
+    return True
+
+
+def stats(node):
+    return {key: int(value) for key, value in
+            (word.split("=") for word in node.do("stats sink").split())}
+
+
+def flows(nodes, before):
+    return every(stats(node)["count"] > count + 100 for node, count in zip(nodes, before))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2, warnings="ignore")
