@@ -24,8 +24,7 @@ bool contains(const std::vector<std::string>& names, const std::string& name) {
 
 }  // namespace
 
-// --- other nodes
-// -----------------------------------------------------------------------------------
+// --- other nodes --------------------------------------------------------------------------------
 
 void global_state::node_up(const std::string& node) {
   auto [entry, is_new] = peers_.try_emplace(node);
@@ -184,8 +183,7 @@ void global_state::said_hello(const std::string& node, const global_packet& hell
   send_parts(peer);
 }
 
-// --- telling all names
-// -----------------------------------------------------------------------------
+// --- telling all names --------------------------------------------------------------------------
 
 /// As in pg: no snapshot, but a position; what lies behind it is told as it changes.
 void global_state::send_parts(peer& peer) {
@@ -244,8 +242,7 @@ void global_state::take_removal(peer& peer, const global_claim& claim) {
   show(claim.name);
 }
 
-// --- names
-// -----------------------------------------------------------------------------------------
+// --- names --------------------------------------------------------------------------------------
 
 /// Who has the name in the eyes of this node.
 pid global_state::owner(const std::string& name) {
@@ -379,8 +376,7 @@ void global_state::lose(const std::string& name, global_loss loss, pid other) {
   effects_.lost(claim, loss, other);
 }
 
-// --- locks
-// -----------------------------------------------------------------------------------------
+// --- locks --------------------------------------------------------------------------------------
 
 /// The lock of this node. For a name also: whether a process of this node has it, and who has it as
 /// far as this node has heard (which may be old news, but not for a node that the asker cannot
@@ -440,8 +436,7 @@ void global_state::release_all_of(pid server) {
   }
 }
 
-// --- operations: what takes several nodes
-// ------------------------------------------------------------
+// --- operations: what takes several nodes -------------------------------------------------------
 
 global_state::operation* global_state::find(std::uint64_t id) {
   auto found = operations_.find(id);

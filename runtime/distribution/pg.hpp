@@ -38,7 +38,7 @@ namespace roost::pg {
 
 inline constexpr std::string_view default_scope = "pg";
 
-// --- joining and leaving -------------------------------------------------------------------------
+// --- joining and leaving ------------------------------------------------------------------------
 
 void join(std::string_view group, pid process);
 void join(std::string_view group, const std::vector<pid>& processes);
@@ -53,7 +53,7 @@ leave_result leave(std::string_view scope, std::string_view group, pid process);
 leave_result leave(
     std::string_view scope, std::string_view group, const std::vector<pid>& processes);
 
-// --- reading -------------------------------------------------------------------------------------
+// --- reading ------------------------------------------------------------------------------------
 
 /// In no particular order; a process that has joined twice comes twice.
 std::vector<pid> get_members(std::string_view group);
@@ -67,7 +67,7 @@ std::vector<pid> get_local_members(std::string_view scope, std::string_view grou
 std::vector<std::string> which_groups(std::string_view scope = default_scope);
 std::vector<std::string> which_local_groups(std::string_view scope = default_scope);
 
-// --- being told ----------------------------------------------------------------------------------
+// --- being told ---------------------------------------------------------------------------------
 
 /// Processes have joined a group that is monitored.
 struct joined {
@@ -102,7 +102,7 @@ pending<scope_monitor> monitor_scope(std::string_view scope = default_scope);
 /// Answers whether there was such a monitor. After the answer nothing comes from it any more.
 pending<bool> demonitor(reference ref, std::string_view scope = default_scope);
 
-// --- scopes --------------------------------------------------------------------------------------
+// --- scopes -------------------------------------------------------------------------------------
 
 /// Starts a scope on this node, linked to the calling process. Throws start_error (already_started)
 /// when it is there.

@@ -51,8 +51,7 @@ class packer {
 
 }  // namespace
 
-// --- other nodes
-// -----------------------------------------------------------------------------------
+// --- other nodes --------------------------------------------------------------------------------
 
 void pg_state::node_up(const std::string& node) {
   auto [entry, is_new] = peers_.try_emplace(node);
@@ -139,8 +138,7 @@ void pg_state::discovered(const std::string& node, pid scope, std::uint64_t life
   send_parts(peer);
 }
 
-// --- telling all members
-// ---------------------------------------------------------------------------
+// --- telling all members ------------------------------------------------------------------------
 
 void pg_state::send_parts(peer& peer) {
   while (!peer.told_all && peer.on_their_way < limits_.window) {
@@ -204,8 +202,7 @@ void pg_state::store_rows(peer& peer, const pg_rows& rows) {
   if (!changes.empty()) effects_.changed(rows.group, changes, store::yes);
 }
 
-// --- members of this node
-// --------------------------------------------------------------------------
+// --- members of this node -----------------------------------------------------------------------
 
 void pg_state::set_local(const pg_rows& rows) { change_local(rows, store::no); }
 
@@ -252,8 +249,7 @@ void pg_state::remove_local(pid process) {
   for (auto& group : groups) change_local({group, {process}, {0}}, store::yes);
 }
 
-// --- telling changes
-// -------------------------------------------------------------------------------
+// --- telling changes ----------------------------------------------------------------------------
 
 /// What lies behind the position is told later, as it will be then.
 bool pg_state::knows_of(const peer& peer, const delta& delta) {
@@ -287,8 +283,7 @@ void pg_state::flush() {
   outbox_.clear();
 }
 
-// --- what is known
-// ---------------------------------------------------------------------------------
+// --- what is known ------------------------------------------------------------------------------
 
 std::vector<pid> pg_state::members(const std::string& group) const {
   std::vector<pid> all;

@@ -12,8 +12,7 @@
 
 namespace roost::detail {
 
-// --- what the scopes of different nodes tell each other
-// --------------------------------------------
+// --- what the scopes of different nodes tell each other -----------------------------------------
 
 /// Members of one group, each with the number of times that it has joined; 0: it has left.
 struct pg_rows {
@@ -39,8 +38,7 @@ struct pg_packet {
   std::vector<pg_rows> groups = {};
 };
 
-// --- one scope
-// -------------------------------------------------------------------------------------
+// --- one scope ----------------------------------------------------------------------------------
 
 struct pg_change {
   pid process;

@@ -60,8 +60,7 @@ void pg_table::remove(const std::string& scope) {
   all.by_scope.erase(scope);
 }
 
-// --- writing
-// ---------------------------------------------------------------------------------------
+// --- writing ------------------------------------------------------------------------------------
 
 /// Holds the group's lock, so that the owner hears of changes in the order in which they were made.
 /// Never blocks: the owner is a process of this node.
@@ -130,8 +129,7 @@ void pg_table::drop_remote() {
   }
 }
 
-// --- reading
-// ---------------------------------------------------------------------------------------
+// --- reading ------------------------------------------------------------------------------------
 
 std::vector<pg_rows> pg_table::local_rows() const {
   std::vector<pg_rows> all;

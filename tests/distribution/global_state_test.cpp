@@ -361,7 +361,7 @@ TEST_CASE("name servers that crash come back with the names of their nodes") {
 }
 
 TEST_CASE("of several that have the same name after a heal one keeps it and the others are told") {
-  for (auto* resolver : {"random_exit_name", "random_notify_name", "larger"}) {
+  for (auto* resolver : {"random_exit_name", "random_notify_name", "larger", "mine"}) {
     CAPTURE(resolver);
     for (unsigned seed = 0; seed < 50; ++seed) {
       CAPTURE(seed);
