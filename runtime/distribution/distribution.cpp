@@ -1,7 +1,9 @@
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/distribution/cookie.hpp"
+#include "runtime/distribution/global.hpp"
 #include "runtime/distribution/listener.hpp"
 #include "runtime/distribution/net_kernel.hpp"
+#include "runtime/distribution/pg.hpp"
 #include "runtime/distribution/rpc.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/mailbox_thread.hpp"
@@ -48,8 +50,7 @@ node::options checked(node::options options) {
         "distribution.hard_limit", "at least distribution.buffer",
         std::to_string(options.hard_limit));
   if (options.max_message < 65'536)
-    throw wrong(
-        "distribution.max_message", "at least 64KiB", std::to_string(options.max_message));
+    throw wrong("distribution.max_message", "at least 64KiB", std::to_string(options.max_message));
   if (options.address.empty()) options.address = "127.0.0.1";
   if (options.epmd_port == 0) options.epmd_port = default_epmd_port();
   if (options.tls != node::tls::certificates) {
@@ -78,7 +79,8 @@ distribution& distribution::instance() {
 
 void distribution::start(node::options options) {
   if (is_alive())
-    throw std::logic_error("expected a node without a name, got " + node::self() + ": stop it first");
+    throw std::logic_error(
+        "expected a node without a name, got " + node::self() + ": stop it first");
   options_ = checked(std::move(options));
   {
     std::lock_guard guard{settings_mutex_};
@@ -109,6 +111,9 @@ void distribution::start(node::options options) {
   rex_ = start_rex();
   alive_.store(true, std::memory_order_release);
   remote.store(this, std::memory_order_release);
+  // One that was started without a node goes on with it.
+  pg_ = whereis(pg::default_scope) ? pid() : start_pg();
+  global_ = whereis("global_name_server") ? pid() : start_global();
   if (listener_) listener_->watch();
   logger::info(
       "node is alive", {{"node", options_.name},
@@ -149,9 +154,10 @@ void distribution::stop() {
   }
   for (auto& link : open) link->close("disconnect", true);
   ticker_.join();
-  for (auto process : {kernel_, rex_}) stop_root(process, exit_reason::shutdown);
-  while (roost::is_alive(kernel_) || roost::is_alive(rex_))
-    std::this_thread::sleep_for(milliseconds(1));
+  for (auto process : {kernel_, rex_, pg_, global_}) {
+    if (process) stop_root(process, exit_reason::shutdown);
+    while (roost::is_alive(process)) std::this_thread::sleep_for(milliseconds(1));
+  }
   name_this_node({});
 }
 
@@ -216,8 +222,7 @@ std::uint64_t distribution::tie(std::uint32_t id, pid process, bool connect) {
   {
     std::lock_guard guard{peer.mutex};
     bool may_dial = connect && peer.phase == peer::phase::idle && is_alive() &&
-                    options_.auto_connect && is_allowed(peer.name) &&
-                    clock::now() >= peer.retry_at;
+                    options_.auto_connect && is_allowed(peer.name) && clock::now() >= peer.retry_at;
     if (may_dial) dials = begin(peer);
     if (peer.phase != peer::phase::up && peer.phase != peer::phase::connecting) return 0;
     peer.tied.insert(process);
@@ -266,8 +271,7 @@ std::vector<distribution::link_info> distribution::links() {
 
 // --- subscribers ---------------------------------------------------------------------------------
 
-void distribution::monitor_nodes(
-    pid process, bool on, node::monitor_nodes_options options) {
+void distribution::monitor_nodes(pid process, bool on, node::monitor_nodes_options options) {
   std::lock_guard guard{subscribers_mutex_};
   std::erase_if(subscribers_, [](const subscriber& one) { return !roost::is_alive(one.process); });
   auto found = std::find_if(subscribers_.begin(), subscribers_.end(), [&](const subscriber& one) {

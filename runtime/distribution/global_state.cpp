@@ -1,5 +1,6 @@
 #include "runtime/distribution/global_state.hpp"
 #include <algorithm>
+#include <utility>
 
 namespace roost::detail {
 namespace {
@@ -344,21 +345,18 @@ void global_state::settle(const std::string& node, peer& peer, const std::string
   auto mine = own_.find(name)->second;
   auto other = theirs->second;
   if (effects_.this_node() > node) return;
-  auto loss = global_loss::nothing;
-  bool i_lose = false;
-  bool it_loses = false;
-  if (mine.resolver == "random_exit_name" || mine.resolver == "random_notify_name") {
-    // Not by chance: with three claims, three decisions of chance could leave nobody.
-    i_lose = is_before(other, mine);
-    it_loses = !i_lose;
-    loss = mine.resolver == "random_exit_name" ? global_loss::exit : global_loss::notify;
-  } else if (mine.resolver == "notify_all_name") {
+  // Not by chance: with three claims, three decisions of chance could leave nobody.
+  auto loss = mine.resolver == "random_exit_name" ? global_loss::exit : global_loss::notify;
+  bool i_lose = is_before(other, mine);
+  bool it_loses = !i_lose;
+  if (mine.resolver == "notify_all_name") {
     i_lose = it_loses = true;
-    loss = global_loss::notify;
-  } else {
-    auto winner = effects_.resolve(mine, other.process);
-    i_lose = winner != mine.process;
-    it_loses = winner != other.process;
+  } else if (mine.resolver != "random_exit_name" && mine.resolver != "random_notify_name") {
+    if (auto winner = effects_.resolve(mine, other.process)) {
+      loss = global_loss::nothing;
+      i_lose = *winner != mine.process;
+      it_loses = *winner != other.process;
+    }
   }
   if (it_loses)
     effects_.send(

@@ -5,11 +5,11 @@
 // Thread safety: one thread at a time.
 #pragma once
 #include "runtime/pid.hpp"
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <deque>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -95,8 +95,8 @@ class global_state {
     virtual void show(const std::string& name, const global_claim* claim) = 0;
     /// A process of this node has lost its name to `other`.
     virtual void lost(const global_claim& claim, global_loss loss, pid other) = 0;
-    /// What the user's function says; nobody when it fails. Throws nothing.
-    virtual pid resolve(const global_claim& mine, pid theirs) = 0;
+    /// What the user's function says: nobody when it fails, nothing when there is no such function.
+    virtual std::optional<pid> resolve(const global_claim& mine, pid theirs) = 0;
     virtual bool is_alive(pid process) = 0;  // of this node
     /// The same text on every node.
     virtual std::string identity(pid process) = 0;

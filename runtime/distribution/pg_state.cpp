@@ -1,6 +1,7 @@
 #include "runtime/distribution/pg_state.hpp"
 #include <optional>
 #include <tuple>
+#include <utility>
 
 namespace roost::detail {
 namespace {

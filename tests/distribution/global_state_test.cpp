@@ -117,10 +117,11 @@ class name_server final : public global_state::effects, public simulated_cluster
     losses.push_back({claim.name, claim.process, how});
     if (how == global_loss::exit) cluster_.kill(node_, claim.process);
   }
-  pid resolve(const global_claim& mine, pid theirs) override {
+  std::optional<pid> resolve(const global_claim& mine, pid theirs) override {
     if (mine.resolver == "mine") return mine.process;  // not the same on both sides
     if (mine.resolver == "larger") return mine.process.id > theirs.id ? mine.process : theirs;
-    return {};
+    if (mine.resolver == "unknown") return std::nullopt;
+    return pid{};
   }
   bool is_alive(pid process) override { return cluster_.is_alive(node_, process); }
   std::string identity(pid process) override {
@@ -361,7 +362,7 @@ TEST_CASE("name servers that crash come back with the names of their nodes") {
 }
 
 TEST_CASE("of several that have the same name after a heal one keeps it and the others are told") {
-  for (auto* resolver : {"random_exit_name", "random_notify_name", "larger", "mine"}) {
+  for (auto* resolver : {"random_exit_name", "random_notify_name", "larger", "mine", "unknown"}) {
     CAPTURE(resolver);
     for (unsigned seed = 0; seed < 50; ++seed) {
       CAPTURE(seed);
