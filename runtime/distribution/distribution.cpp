@@ -50,7 +50,8 @@ node::options checked(node::options options) {
         "distribution.hard_limit", "at least distribution.buffer",
         std::to_string(options.hard_limit));
   if (options.max_message < 65'536)
-    throw wrong("distribution.max_message", "at least 64KiB", std::to_string(options.max_message));
+    throw wrong(
+        "distribution.max_message", "at least 64KiB", std::to_string(options.max_message));
   if (options.address.empty()) options.address = "127.0.0.1";
   if (options.epmd_port == 0) options.epmd_port = default_epmd_port();
   if (options.tls != node::tls::certificates) {
@@ -79,8 +80,7 @@ distribution& distribution::instance() {
 
 void distribution::start(node::options options) {
   if (is_alive())
-    throw std::logic_error(
-        "expected a node without a name, got " + node::self() + ": stop it first");
+    throw std::logic_error("expected a node without a name, got " + node::self() + ": stop it first");
   options_ = checked(std::move(options));
   {
     std::lock_guard guard{settings_mutex_};
@@ -222,7 +222,8 @@ std::uint64_t distribution::tie(std::uint32_t id, pid process, bool connect) {
   {
     std::lock_guard guard{peer.mutex};
     bool may_dial = connect && peer.phase == peer::phase::idle && is_alive() &&
-                    options_.auto_connect && is_allowed(peer.name) && clock::now() >= peer.retry_at;
+                    options_.auto_connect && is_allowed(peer.name) &&
+                    clock::now() >= peer.retry_at;
     if (may_dial) dials = begin(peer);
     if (peer.phase != peer::phase::up && peer.phase != peer::phase::connecting) return 0;
     peer.tied.insert(process);
@@ -271,7 +272,8 @@ std::vector<distribution::link_info> distribution::links() {
 
 // --- subscribers ---------------------------------------------------------------------------------
 
-void distribution::monitor_nodes(pid process, bool on, node::monitor_nodes_options options) {
+void distribution::monitor_nodes(
+    pid process, bool on, node::monitor_nodes_options options) {
   std::lock_guard guard{subscribers_mutex_};
   std::erase_if(subscribers_, [](const subscriber& one) { return !roost::is_alive(one.process); });
   auto found = std::find_if(subscribers_.begin(), subscribers_.end(), [&](const subscriber& one) {
