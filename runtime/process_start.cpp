@@ -98,15 +98,17 @@ void apply_options(process& process, const start_request& request) {
   }
 }
 
-/// Tells whoever has started this process, which is still initializing, that it has failed to
-/// start.
-void fail_to_start(start_outcome outcome) {
+/// Ends the process, which is still initializing. Whoever has started it is told when it has ended,
+/// so that its name is free by then.
+void fail_to_start(start_outcome outcome, bool quietly) {
   auto& process = *current_process();
-  auto on_started = process.extra ? std::move(process.extra->on_started) : nullptr;
-  // As in finish_init: it has not run, so `initializing` stays on.
-  process.by_signal = true;
+  process.by_signal = quietly;
   process.ending = std::make_unique<exit_reason>(outcome.reason);
-  if (on_started) on_started(std::move(outcome));
+  auto& on_started = process.more().on_started;
+  if (!on_started) return;
+  on_started = [told = std::move(on_started), outcome = std::move(outcome)](const start_outcome&) {
+    told(outcome);
+  };
 }
 
 /// The name is settled, so that init may run.
@@ -116,13 +118,19 @@ void go_on_starting(pid owner, const exit_reason& failure) {
   if (owner)
     return fail_to_start(
         {start_status::already_started, owner,
-         exit_reason("{already_started, " + to_string(owner) + "}")});
-  if (failure != exit_reason::normal) return fail_to_start({start_status::failed, {}, failure});
+         exit_reason("{already_started, " + to_string(owner) + "}")},
+        true);
+  if (failure != exit_reason::normal)
+    return fail_to_start({start_status::failed, {}, failure}, true);
   init_outcome init;
   guarded(process, [&] { init = process.does->init(); });
   if (process.ending && init.status != init_status::ignore)
     init = {init_status::stop, *process.ending};
-  if (init.status != init_status::later) finish_init(std::move(init));
+  auto outcome = outcome_of(process, init);
+  if (outcome.status == start_status::ready)
+    finish_init(std::move(init));
+  else if (outcome.status != start_status::later)
+    fail_to_start(outcome, outcome.reason.is_orderly());
 }
 
 /// The process takes no message before it has its name and its init has run.
