@@ -98,11 +98,56 @@ void apply_options(process& process, const start_request& request) {
   }
 }
 
+/// Ends the process, which is still initializing. Whoever has started it is told when it has ended,
+/// so that its name is free by then.
+void fail_to_start(start_outcome outcome, bool quietly) {
+  auto& process = *current_process();
+  process.by_signal = quietly;
+  process.ending = std::make_unique<exit_reason>(outcome.reason);
+  auto& on_started = process.more().on_started;
+  if (!on_started) return;
+  on_started = [told = std::move(on_started), outcome = std::move(outcome)](const start_outcome&) {
+    told(outcome);
+  };
+}
+
+/// The name is settled, so that init may run.
+void go_on_starting(pid owner, const exit_reason& failure) {
+  auto& process = *current_process();
+  if (!process.initializing) return;
+  if (owner)
+    return fail_to_start(
+        {start_status::already_started, owner,
+         exit_reason("{already_started, " + to_string(owner) + "}")},
+        true);
+  if (failure != exit_reason::normal)
+    return fail_to_start({start_status::failed, {}, failure}, true);
+  init_outcome init;
+  guarded(process, [&] { init = process.does->init(); });
+  if (process.ending && init.status != init_status::ignore)
+    init = {init_status::stop, *process.ending};
+  auto outcome = outcome_of(process, init);
+  if (outcome.status == start_status::ready)
+    finish_init(std::move(init));
+  else if (outcome.status != start_status::later)
+    fail_to_start(outcome, outcome.reason.is_orderly());
+}
+
+/// The process takes no message before it has its name and its init has run.
+init_outcome ask_for_name(const start_request& request) {
+  auto via = request.name.via();
+  auto& process = *current_process();
+  process.initializing = true;
+  via.service->register_later(via.key, process.self(), go_on_starting);
+  return {init_status::later, {}};
+}
+
 start_outcome start_here(std::unique_ptr<behavior> behavior, start_request& request, pid parent) {
   auto& slot = take_slot();
   if (request.worker >= 0 || request.pinned)
     slot.home.store(
         static_cast<std::uint16_t>(worker::current()->index()), std::memory_order_relaxed);
+  bool named_later = request.name.is_via() && request.name.via().service->asks_others();
   auto& process = *make_process(slot);
   slot.tenant = &process;
   process.does = std::move(behavior);
@@ -112,7 +157,7 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request& requ
   slot.limit.store(request.mailbox.limit, std::memory_order_relaxed);
   slot.priority.store(request.priority, std::memory_order_relaxed);
   slot.root.store(!parent && !request.owned, std::memory_order_relaxed);
-  if (auto owner = take_name(process, request.name)) {
+  if (auto owner = named_later ? pid() : take_name(process, request.name)) {
     process.initializing = true;
     process.by_signal = true;
     end_process(process, exit_reason::normal);
@@ -125,7 +170,8 @@ start_outcome start_here(std::unique_ptr<behavior> behavior, start_request& requ
   init_outcome init;
   {
     as_process scope{&process};
-    if (!process.ending) guarded(process, [&] { init = process.does->init(); });
+    if (!process.ending)
+      guarded(process, [&] { init = named_later ? ask_for_name(request) : process.does->init(); });
   }
   if (process.ending && init.status != init_status::ignore)
     init = {init_status::stop, *process.ending};
@@ -261,3 +307,12 @@ void set_receive_timeout(std::chrono::milliseconds delay) {
 }
 
 }  // namespace roost::detail
+
+namespace roost {
+
+void name_service::register_later(const std::string&, pid, done_function) const {
+  throw std::logic_error(
+      "expected a table of names that asks others to have a register_later, got none");
+}
+
+}  // namespace roost

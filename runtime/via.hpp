@@ -14,6 +14,7 @@
 // Thread safety: plain values. Source: OTP gen, {via, Module, Name}.
 #pragma once
 #include "runtime/process.hpp"
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -30,6 +31,16 @@ class name_service {
   /// Gives the key to `process`, which is the one that calls this. Answers the present owner when
   /// the key is taken, else nobody. An exception makes the start fail.
   virtual pid register_name(const std::string& key, pid process) const = 0;
+
+  /// Whether others have to be asked before a name is given. Then a process that starts under it is
+  /// registered with register_later, and is initializing until that is done: see global.hpp.
+  virtual bool asks_others() const noexcept { return false; }
+
+  /// Told the present owner, or nobody when the name is given; or why that failed.
+  using done_function = std::function<void(pid owner, const exit_reason& failure)>;
+
+  /// As register_name. Runs in the process, and calls `done` there once, from a `.then`.
+  virtual void register_later(const std::string& key, pid process, done_function done) const;
 
   /// Called when a process that has registered does not start after all.
   virtual void unregister_name(const std::string& key, pid process) const = 0;

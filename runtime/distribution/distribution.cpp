@@ -1,7 +1,9 @@
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/distribution/cookie.hpp"
+#include "runtime/distribution/global.hpp"
 #include "runtime/distribution/listener.hpp"
 #include "runtime/distribution/net_kernel.hpp"
+#include "runtime/distribution/pg.hpp"
 #include "runtime/distribution/rpc.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/mailbox_thread.hpp"
@@ -109,6 +111,9 @@ void distribution::start(node::options options) {
   rex_ = start_rex();
   alive_.store(true, std::memory_order_release);
   remote.store(this, std::memory_order_release);
+  // One that was started without a node goes on with it.
+  pg_ = whereis(pg::default_scope) ? pid() : start_pg();
+  global_ = whereis("global_name_server") ? pid() : start_global();
   if (listener_) listener_->watch();
   logger::info(
       "node is alive", {{"node", options_.name},
@@ -149,9 +154,10 @@ void distribution::stop() {
   }
   for (auto& link : open) link->close("disconnect", true);
   ticker_.join();
-  for (auto process : {kernel_, rex_}) stop_root(process, exit_reason::shutdown);
-  while (roost::is_alive(kernel_) || roost::is_alive(rex_))
-    std::this_thread::sleep_for(milliseconds(1));
+  for (auto process : {kernel_, rex_, pg_, global_}) {
+    if (process) stop_root(process, exit_reason::shutdown);
+    while (roost::is_alive(process)) std::this_thread::sleep_for(milliseconds(1));
+  }
   name_this_node({});
 }
 

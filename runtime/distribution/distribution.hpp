@@ -147,6 +147,8 @@ class distribution final : public remote_nodes {
   std::unique_ptr<port_mapper> mapper_;
   pid kernel_;
   pid rex_;
+  pid pg_;
+  pid global_;
 
   std::mutex peers_mutex_;
   std::map<std::string, peer*, std::less<>> peers_;
