@@ -19,6 +19,19 @@ bool tie(process& process, pid other, bool connect) {
   return true;
 }
 
+reference monitor_connected(pid other) {
+  auto& me = *current_process();
+  if (other.is_local() || tie(me, other, false)) return monitor(other);
+  auto ref = make_ref();
+  me.more().monitors.insert(ref, other);
+  auto notice =
+      make_message<down>(message_kind::down, ref, other, exit_reason(exit_reason::noconnection));
+  notice->ref = ref;
+  notice->from = other;
+  enqueue(me.self(), std::move(notice));
+  return ref;
+}
+
 namespace {
 
 /// The keys whose value (or the key itself) is a process of the lost node.

@@ -52,6 +52,10 @@ inline std::atomic<remote_nodes*> remote{nullptr};
 /// whether there is a connection, or one is tried.
 bool tie(process& process, pid other, bool connect);
 
+/// As monitor, but a node that is not connected is not connected to for this: `down` comes with
+/// noconnection.
+reference monitor_connected(pid other);
+
 /// Lets go of everything that the process has with a node that was lost.
 void let_go(process& process, const node_loss& loss);
 

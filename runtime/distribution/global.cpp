@@ -31,7 +31,7 @@
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/node_table.hpp"
-#include "runtime/process_core.hpp"
+#include "runtime/remote.hpp"
 #include <algorithm>
 #include <array>
 #include <mutex>
@@ -176,9 +176,9 @@ class name_server final : public global_state::effects {
   void send_to_node(const std::string& node, global_packet packet) override {
     send_packet(name_on(server_name, node), std::move(packet));
   }
-  reference monitor(pid process) override { return roost::monitor(process); }
+  reference monitor(pid process) override { return monitor_connected(process); }
   reference monitor_server_of(const std::string& node) override {
-    return roost::monitor(name_on(server_name, node));
+    return monitor_connected(name_on(server_name, node));
   }
   void demonitor(reference ref) override { roost::demonitor(ref, {.flush = true}); }
   void after(std::chrono::milliseconds delay, global_state::timer timer) override {

@@ -20,7 +20,7 @@
 #include "runtime/distribution/pg.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/distribution/pg_table.hpp"
-#include "runtime/process_core.hpp"
+#include "runtime/remote.hpp"
 
 namespace roost::detail {
 namespace {
@@ -124,7 +124,7 @@ class pg_scope final : public pg_state::effects {
   void send_to_node(const std::string& node, pg_packet packet) override {
     send_packet(name_on(scope_, node), std::move(packet));
   }
-  reference monitor(pid process) override { return roost::monitor(process); }
+  reference monitor(pid process) override { return monitor_connected(process); }
   void demonitor(reference ref) override { roost::demonitor(ref, {.flush = true}); }
   void flush_soon() override { enqueue(self(), make_message<pg_flush>(message_kind::cast)); }
 

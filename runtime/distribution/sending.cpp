@@ -173,8 +173,9 @@ send_status distribution::deliver_later(
                     std::chrono::steady_clock::now() >= peer.retry_at;
     if (may_dial && begin(peer)) to_dial = peer.serial.load(std::memory_order_relaxed);
     // While connecting, and in `up` before the waiting messages have gone ahead.
-    bool waits = peer.phase == peer::phase::connecting || peer.phase == peer::phase::up;
-    if (waits && !options.noconnect && peer.waiting.size() < most_waiting)
+    bool waits = peer.phase == peer::phase::up ||
+                 (peer.phase == peer::phase::connecting && !options.noconnect);
+    if (waits && peer.waiting.size() < most_waiting)
       peer.waiting.push_back({to, std::move(message)});
   }
   if (to_dial != 0) dial(peer, to_dial);
