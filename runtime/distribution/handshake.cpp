@@ -71,7 +71,6 @@ handshake::step handshake::take_hello(std::string_view body) {
 }
 
 handshake::step handshake::answer(const verdict& verdict, std::string& out) {
-  answered_ = true;
   auto code = verdict.code;
   auto reason = verdict.reason;
   if (code == verdict_code::taken && !agree()) {
@@ -86,7 +85,8 @@ handshake::step handshake::answer(const verdict& verdict, std::string& out) {
   writer.text(reason);
   writer.text(encode_hello(mine_));
   put_frame(out, frame_type::verdict, bytes.view());
-  return code == verdict_code::taken ? step::more : refuse(std::move(reason));
+  taken_ = code == verdict_code::taken;
+  return taken_ ? step::more : refuse(std::move(reason));
 }
 
 handshake::step handshake::take_verdict(std::string_view body, std::string& out) {
@@ -111,7 +111,7 @@ handshake::step handshake::received(const frame& frame, std::string& out) {
     if (frame.type == frame_type::verdict && !has_peer_) return take_verdict(frame.body, out);
   } else {
     if (frame.type == frame_type::hello && !has_peer_) return take_hello(frame.body);
-    if (frame.type == frame_type::ready && answered_) return step::up;
+    if (frame.type == frame_type::ready && taken_) return step::up;
   }
   throw decode_error(
       "expected the next frame of a handshake, got type " +

@@ -96,7 +96,7 @@ class handshake {
   std::string error_;
   std::uint16_t version_ = 0;
   bool has_peer_ = false;
-  bool answered_ = false;
+  bool taken_ = false;
 };
 
 }  // namespace roost::detail
