@@ -12,11 +12,6 @@ namespace pg = roost::pg;
 /// A member of groups, which does what it is told.
 pid member() { return start<puppet>().process(); }
 
-void in(pid process, std::function<void()> what) {
-  cast(server<puppet>(process), puppet::act{std::move(what)});
-  call(server<puppet>(process), puppet::done{}).get();
-}
-
 std::vector<pid> sorted(std::vector<pid> processes) {
   std::sort(processes.begin(), processes.end());
   return processes;
