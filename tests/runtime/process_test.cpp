@@ -361,7 +361,7 @@ TEST_CASE_FIXTURE(node, "a name belongs to a node: {name, node} finds it here an
   CHECK(call(server<idler>{"here", node_name()}, idler::greet{}).get() == 1);
   CHECK_THROWS_WITH_AS(
       call(server<idler>{"here", "elsewhere@nohost"}, idler::greet{}).get(),
-      doctest::Contains("noproc"), process_exit);
+      doctest::Contains("noconnection"), process_exit);
   in_process([] { hibernate(); });  // gives back memory, changes nothing
   CHECK(is_alive(owner.process()));
 }
