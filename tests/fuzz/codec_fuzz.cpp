@@ -86,11 +86,11 @@ void count_memory(const volatile void*, std::size_t) {
 }
 
 template <class T>
-bool read(std::string_view bytes, T& value) {
+bool read(std::string_view bytes, T& value, std::uint32_t sender = 0) {
   try {
     // Kept apart from everything else, so that reading past its end shows.
     std::vector<char> copy(bytes.begin(), bytes.end());
-    wire_reader in{{copy.data(), copy.size()}, detail::node_number("peer@there", 3)};
+    wire_reader in{{copy.data(), copy.size()}, sender};
     detail::decode_root(in, value);
     return true;
   } catch (const decode_error&) {
@@ -101,27 +101,24 @@ bool read(std::string_view bytes, T& value) {
 template <class T>
 std::string written(const T& value) {
   wire_buffer buffer;
-  wire_writer out{buffer, detail::node_number("peer@there", 3)};
+  wire_writer out{buffer};
   detail::encode_root(out, value);
   return std::string(buffer.view());
 }
 
-/// Pids change sides when they travel: after two journeys they are what they were.
 template <class T>
 void check(std::string_view bytes) {
   T first;
+  auto peer = detail::node_number("peer@there", 3);
   before = __sanitizer_get_current_allocated_bytes();
   most = 0;
-  auto made = read(bytes, first);
+  auto made = read(bytes, first, peer);
   require(most <= 2'000 * bytes.size() + (std::size_t{2} << 20));
   if (!made) return;
   auto there = written(first);
   T second;
   require(read(there, second));
-  auto back = written(second);
-  T third;
-  require(read(back, third));
-  require(written(third) == there);
+  require(written(second) == there);
 }
 
 }  // namespace
