@@ -177,7 +177,8 @@ roost::pid wire_reader::pid_or_name(std::string_view& local) {
     return {};
   }
   try {
-    return named_pid(name, number);
+    // A name is that of whoever runs the node, now or later.
+    return named_pid(name, node_number(node_of_number(number).name, 0));
   } catch (const std::length_error& full) {
     throw decode_error(full.what());
   }

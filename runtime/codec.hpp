@@ -13,21 +13,22 @@
 //
 // Numbers, texts, enumerations, containers, std::optional, variant, pair, tuple, unique_ptr and
 // shared_ptr, durations and points of the system clock, pids, references, exit reasons, handles of
-// servers and `from` can be encoded, and so can aggregates of these without bases, C arrays or bit
-// fields, recursive ones included (64 structs deep). Another type says how in its own namespace:
+// servers and `from` can be encoded, and so can aggregates of these without bases and C arrays,
+// recursive ones included (64 structs deep). Any other type, and one with bit fields, says how in
+// its own namespace:
 //
-//   void wire_encode(roost::detail::wire_writer& out, const money& value) {
-//   out.varint(value.cents()); } void wire_decode(roost::detail::wire_reader& in, money& value) {
-//   value = money(in.varint()); }
+//   void wire_encode(roost::detail::wire_writer& out, const money& value);
+//   void wire_decode(roost::detail::wire_reader& in, money& value);
 //
-// Nodes know a type by the name that the compiler prints. A message that was renamed, or that two
-// files have in anonymous namespaces, keeps a name of its own by a line in its struct:
+// Nodes know a type by its name as the compiler prints it. A message that was renamed, that two
+// files have in anonymous namespaces, or that programs of other compilers send, is given one by a
+// line in its struct:
 //
 //   static constexpr std::string_view wire_name = "chat.posted";
 //
-// The format is a contract between versions. Everything takes at least one byte.
+// The format is a contract between versions. Every value takes at least one byte.
 //
-//   varint        7 bits per byte, the lowest first, all but the last byte with their top bit set
+//   varint        7 bits per byte, lowest first; all bytes but the last have their top bit set
 //   bool          0 or 1
 //   integers      of one byte: as they are; else varint, signed ones as (n << 1) ^ (n >> 63)
 //   float, double 4 or 8 bytes, little-endian IEEE 754
@@ -38,261 +39,28 @@
 //   variant       varint of its index, then the value
 //   pair, tuple   the values; monostate and the empty tuple: 0
 //   duration      its count; a time_point as the duration since 1970
-//   aggregate     varint of its number of fields; unless that is 0 varint of their bytes; the
-//   fields.
-//                 The value of a message has no second number: its fields end with the message
-//   pid           a byte: 0 a process of the sending node, 1 of the receiving node, 2 of another
-//   (then
-//                 its name as text and its incarnation in 8 bytes, little-endian), 3 nobody; 4 more
-//                 when it is a name. Then the id as varint, or the name as text
+//   aggregate     varint of its number of fields; unless that is 0, varint of their bytes; fields.
+//                 The value of a message has no second number: it ends with the message
+//   pid           a byte: 0 a process of the sender, 1 of the receiver, 2 of a third node (its name
+//                 as text and its incarnation in 8 bytes, little-endian, follow), 3 nobody; 4 more
+//                 for a name. Then the id as varint, or the name as text
 //   reference     as a pid without a name, with its count instead of the id
 //   exit_reason   a byte for its code, then a list of texts
 //   server        as a pid; from: pid and reference
 //
-// What is malformed throws decode_error, costs no more than a few hundred bytes of memory for each
-// byte that came, and leaves no trace. Thread safety: one thread at a time for each writer or
-// reader.
+// What is malformed throws decode_error and costs at most a few hundred bytes of memory for each
+// byte that came.
+//
+// Thread safety: pure functions.
 #pragma once
-#include "runtime/pid.hpp"
 #include "runtime/print.hpp"
+#include "runtime/wire.hpp"
 #include <atomic>
 #include <bit>
-#include <cstring>
-#include <stdexcept>
 
-namespace roost {
+namespace roost::detail {
 
-/// Bytes that do not make a value; says what was expected and what came.
-class decode_error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-namespace detail {
-
-inline constexpr int max_nesting = 64;          // structs within structs
 inline constexpr std::size_t max_fields = 100;  // of one struct
-
-// --- bytes ---------------------------------------------------------------------------------------
-
-/// Bytes that grow at the end, without being set to zero first. Never gives memory back.
-class wire_buffer {
- public:
-  wire_buffer() noexcept = default;
-  wire_buffer(wire_buffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
-        capacity_(std::exchange(other.capacity_, 0)) {}
-  wire_buffer& operator=(wire_buffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    std::swap(capacity_, other.capacity_);
-    return *this;
-  }
-  ~wire_buffer();
-
-  char* data() noexcept { return data_; }
-  const char* data() const noexcept { return data_; }
-  std::size_t size() const noexcept { return size_; }
-  bool empty() const noexcept { return size_ == 0; }
-  std::string_view view() const noexcept { return {data_, size_}; }
-
-  void clear() noexcept { size_ = 0; }
-  void reserve(std::size_t extra) {
-    if (capacity_ - size_ < extra) [[unlikely]]
-      expand(extra);
-  }
-
-  /// A place for `n` more bytes, which belong to the buffer from now on.
-  char* grow(std::size_t n) {
-    reserve(n);
-    return data_ + std::exchange(size_, size_ + n);
-  }
-  void append(const void* bytes, std::size_t n) {
-    if (n != 0) std::memcpy(grow(n), bytes, n);
-  }
-  void append(std::string_view text) { append(text.data(), text.size()); }
-
- private:
-  void expand(std::size_t extra);
-
-  char* data_ = nullptr;
-  std::size_t size_ = 0;
-  std::size_t capacity_ = 0;
-};
-
-class wire_writer {
- public:
-  /// `receiver` is the number of the node at the other end (node_table.hpp).
-  explicit wire_writer(wire_buffer& out, std::uint32_t receiver = 0) noexcept
-      : out_(&out), receiver_(receiver) {}
-
-  wire_buffer& buffer() noexcept { return *out_; }
-  std::uint32_t receiver() const noexcept { return receiver_; }
-
-  void byte(std::uint8_t value) { *out_->grow(1) = static_cast<char>(value); }
-  void fixed32(std::uint32_t value) { fixed(value); }
-  void fixed64(std::uint64_t value) { fixed(value); }
-  void varint(std::uint64_t value) {
-    if (value < 0x80) [[likely]]
-      byte(static_cast<std::uint8_t>(value));
-    else
-      long_varint(value);
-  }
-  void signed_varint(std::int64_t value) {
-    varint(static_cast<std::uint64_t>(value) << 1 ^ static_cast<std::uint64_t>(value >> 63));
-  }
-  void raw(std::string_view bytes) { out_->append(bytes); }
-  void text(std::string_view text) {
-    varint(text.size());
-    raw(text);
-  }
-
-  /// Throws std::invalid_argument for a CAF actor, which other nodes cannot reach.
-  void pid(roost::pid process);
-  void ref(reference ref);
-  /// A name as a pid: on `node`, or on this node when that is empty.
-  void name(std::string_view name, std::string_view node);
-
-  /// Around the fields of a struct; throws std::invalid_argument when too many lie within another.
-  void enter() {
-    if (++depth_ > max_nesting) throw_too_deep();
-  }
-  void leave() noexcept { --depth_; }
-
-  /// What is written in between is preceded by its size.
-  std::size_t begin_sized() {
-    byte(0);
-    return out_->size();
-  }
-  void end_sized(std::size_t start) {
-    auto size = out_->size() - start;
-    if (size < 0x80) [[likely]]
-      out_->data()[start - 1] = static_cast<char>(size);
-    else
-      insert_size(start, size);
-  }
-
- private:
-  template <class U>
-  void fixed(U value) {
-    auto* place = out_->grow(sizeof(U));
-    for (std::size_t i = 0; i < sizeof(U); ++i) place[i] = static_cast<char>(value >> (8 * i));
-  }
-  void long_varint(std::uint64_t value);
-  void insert_size(std::size_t start, std::size_t size);
-  void node(std::uint32_t number);
-  [[noreturn]] static void throw_too_deep();
-
-  wire_buffer* out_;
-  std::uint32_t receiver_;
-  int depth_ = 0;
-};
-
-class wire_reader {
- public:
-  /// `sender` is the number of the node that the bytes come from (node_table.hpp).
-  explicit wire_reader(std::string_view in, std::uint32_t sender = 0) noexcept
-      : at_(in.data()), end_(in.data() + in.size()), sender_(sender), budget_(budget_for(in)) {}
-
-  std::uint32_t sender() const noexcept { return sender_; }
-  bool empty() const noexcept { return at_ == end_; }
-  std::string_view rest() const noexcept { return {at_, left()}; }
-
-  std::uint8_t byte() { return static_cast<std::uint8_t>(*take(1)); }
-  std::uint32_t fixed32() { return fixed<std::uint32_t>(); }
-  std::uint64_t fixed64() { return fixed<std::uint64_t>(); }
-  std::uint64_t varint() {
-    if (at_ != end_ && static_cast<signed char>(*at_) >= 0) [[likely]]
-      return static_cast<std::uint64_t>(*at_++);
-    return long_varint();
-  }
-  std::int64_t signed_varint() {
-    auto value = varint();
-    return static_cast<std::int64_t>(value >> 1 ^ (0 - (value & 1)));
-  }
-  std::string_view raw(std::size_t n) { return {take(n), n}; }
-  std::string_view text() { return raw(varint()); }
-  bool boolean() {
-    auto value = byte();
-    if (value > 1) throw_expected("a bool to be 0 or 1", value);
-    return value != 0;
-  }
-
-  /// The process; for a name of this node the one that has it now, or nobody.
-  roost::pid pid();
-  reference ref();
-  /// As pid(), but a name of this node is answered as such in `local`.
-  roost::pid pid_or_name(std::string_view& local);
-
-  /// How many elements of so many bytes each follow.
-  std::size_t count(std::size_t element) {
-    auto count = varint();
-    if (count > left()) throw_truncated(count);
-    charge(count * element);
-    return count;
-  }
-  /// Called before memory is taken that the size of the input does not limit by itself.
-  void charge(std::size_t bytes) {
-    if (bytes > budget_) throw_too_large();
-    budget_ -= bytes;
-  }
-
-  /// Around the fields of a struct.
-  void enter() {
-    if (++depth_ > max_nesting) throw_too_deep();
-  }
-  void leave() noexcept { --depth_; }
-
-  /// Reads a size and ends there until end_sized(), which passes over what was not read if `more`.
-  const char* begin_sized() {
-    auto size = varint();
-    if (size > left()) throw_truncated(size);
-    return std::exchange(end_, at_ + size);
-  }
-  void end_sized(const char* outer_end, bool more) {
-    if (!more) finish();
-    at_ = std::exchange(end_, outer_end);
-  }
-  void skip_rest() noexcept { at_ = end_; }
-  /// Throws unless everything has been read.
-  void finish() const {
-    if (!empty()) throw_leftover();
-  }
-
-  [[noreturn]] static void throw_expected(std::string_view expected, std::uint64_t got);
-
- private:
-  static std::size_t budget_for(std::string_view in) noexcept {
-    return in.size() * 256 + (std::size_t{1} << 20);
-  }
-  std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - at_); }
-  const char* take(std::size_t n) {
-    if (n > left()) [[unlikely]]
-      throw_truncated(n);
-    return std::exchange(at_, at_ + n);
-  }
-  template <class U>
-  U fixed() {
-    auto* place = take(sizeof(U));
-    U value = 0;
-    for (std::size_t i = 0; i < sizeof(U); ++i)
-      value |= static_cast<U>(static_cast<U>(static_cast<unsigned char>(place[i])) << (8 * i));
-    return value;
-  }
-  std::uint64_t long_varint();
-  std::uint32_t node(std::uint8_t tag);
-  [[noreturn]] void throw_truncated(std::uint64_t wanted) const;
-  [[noreturn]] void throw_leftover() const;
-  [[noreturn]] static void throw_too_large();
-  [[noreturn]] static void throw_too_deep();
-
-  const char* at_;
-  const char* end_;
-  std::uint32_t sender_;
-  int depth_ = 0;
-  std::size_t budget_;
-};
 
 // --- what can be encoded -------------------------------------------------------------------------
 
@@ -474,8 +242,7 @@ consteval std::size_t count_values() {
 template <class T, std::size_t... Before, std::size_t... After>
 consteval bool is_array_at(std::index_sequence<Before...>, std::index_sequence<After...>) {
   using any = any_field<T>;
-  if constexpr (requires { T{(void(Before), any{})..., {any{}, any{}}}; })
-    return !requires {
+  if constexpr (requires { T{(void(Before), any{})..., {any{}, any{}}}; }) return !requires {
       T{(void(Before), any{})..., {any{}, any{}}, (void(After), any{})...};
     };
   else
@@ -488,15 +255,23 @@ consteval bool has_array(std::index_sequence<I...>) {
           std::make_index_sequence<I>{}, std::make_index_sequence<sizeof...(I) - I - 1>{}) ||
       ...);
 }
-/// Whether Boost.PFR can take it apart: it stumbles over C arrays.
+/// A field that takes no value but can be empty, such as a mutex.
+template <class T, std::size_t... I>
+consteval bool has_more_fields(std::index_sequence<I...>) {
+  return requires { T{(void(I), any_field<T>{})..., {}}; };
+}
+/// Whether Boost.PFR can take it apart: it counts the fields by the values that they take, so it
+/// stumbles over C arrays and over fields that take none.
 template <class T>
 consteval bool has_plain_fields() {
-  if constexpr (!takes_values<T>(std::make_index_sequence<0>{}))
+  if constexpr (!takes_values<T>(std::make_index_sequence<0>{})) {
     return false;
-  else if constexpr (count_values<T>() > max_fields)
+  } else if constexpr (constexpr auto count = count_values<T>(); count > max_fields) {
     return false;
-  else
-    return !has_array<T>(std::make_index_sequence<count_values<T>()>{});
+  } else {
+    constexpr auto all = std::make_index_sequence<count>{};
+    return !has_more_fields<T>(all) && !has_array<T>(all);
+  }
 }
 
 template <class T, std::size_t I>
@@ -589,7 +364,7 @@ void encode_list(wire_writer& out, const T& list) {
   } else {
     out.varint(list.size());
     for (const auto& element : list)
-      encode(out, static_cast<const typename T::value_type&>(element));
+      detail::encode(out, static_cast<const typename T::value_type&>(element));
   }
 }
 
@@ -600,7 +375,7 @@ void encode_variant(wire_writer& out, const std::variant<Ts...>& value) {
   if (value.valueless_by_exception()) throw_valueless();
   out.varint(value.index());
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (void)((I == value.index() && (encode(out, *std::get_if<I>(&value)), true)) || ...);
+    (void)((I == value.index() && (detail::encode(out, *std::get_if<I>(&value)), true)) || ...);
   }
   (std::index_sequence_for<Ts...>{});
 }
@@ -609,7 +384,7 @@ template <class T>
 void encode_fields(wire_writer& out, const T& value) {
   out.enter();
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (encode(out, boost::pfr::get<I>(value)), ...);
+    (detail::encode(out, boost::pfr::get<I>(value)), ...);
   }
   (std::make_index_sequence<boost::pfr::tuple_size_v<T>>{});
   out.leave();
@@ -621,7 +396,7 @@ void encode_aggregate(wire_writer& out, const T& value) {
   out.varint(count);
   if constexpr (count != 0) {
     auto start = out.begin_sized();
-    encode_fields(out, value);
+    detail::encode_fields(out, value);
     out.end_sized(start);
   }
 }
@@ -644,7 +419,7 @@ void encode(wire_writer& out, const T& value) {
     else
       out.fixed64(std::bit_cast<std::uint64_t>(value));
   } else if constexpr (kind == codec_kind::enumeration) {
-    encode(out, static_cast<std::underlying_type_t<T>>(value));
+    detail::encode(out, static_cast<std::underlying_type_t<T>>(value));
   } else if constexpr (kind == codec_kind::text || kind == codec_kind::view) {
     out.text(value);
   } else if constexpr (kind == codec_kind::process) {
@@ -657,20 +432,20 @@ void encode(wire_writer& out, const T& value) {
     wire_encode(out, value);
   } else if constexpr (kind == codec_kind::optional || kind == codec_kind::pointer) {
     out.byte(value ? 1 : 0);
-    if (value) encode(out, *value);
+    if (value) detail::encode(out, *value);
   } else if constexpr (kind == codec_kind::variant) {
-    encode_variant(out, value);
+    detail::encode_variant(out, value);
   } else if constexpr (kind == codec_kind::tuple) {
-    std::apply([&](const auto&... parts) { (encode(out, parts), ...); }, value);
+    std::apply([&](const auto&... parts) { (detail::encode(out, parts), ...); }, value);
   } else if constexpr (kind == codec_kind::duration) {
-    encode(out, value.count());
+    detail::encode(out, value.count());
   } else if constexpr (kind == codec_kind::time) {
-    encode(out, value.time_since_epoch());
+    detail::encode(out, value.time_since_epoch());
   } else if constexpr (kind == codec_kind::list) {
-    encode_list(out, value);
+    detail::encode_list(out, value);
   } else {
     static_assert(kind == codec_kind::aggregate, "values of this type cannot be encoded");
-    encode_aggregate(out, value);
+    detail::encode_aggregate(out, value);
   }
 }
 
@@ -679,9 +454,9 @@ template <class T>
 void encode_root(wire_writer& out, const T& value) {
   if constexpr (codec_kind_of<T> == codec_kind::aggregate) {
     out.varint(boost::pfr::tuple_size_v<T>);
-    encode_fields(out, value);
+    detail::encode_fields(out, value);
   } else {
-    encode(out, value);
+    detail::encode(out, value);
   }
 }
 
@@ -710,28 +485,29 @@ template <class T>
 void decode_array(wire_reader& in, T& array) {
   auto count = in.varint();
   if (count != array.size()) in.throw_expected("as many elements as the array has", count);
-  for (auto& element : array) decode(in, element);
+  for (auto& element : array) detail::decode(in, element);
 }
 
 template <class T>
 void decode_list(wire_reader& in, T& list) {
   using element_type = wire_element<T>;
   list.clear();
-  if constexpr (wire_bytes<T> && requires { list.resize(1); }) {
+  if constexpr (wire_bytes<T> && requires { list.assign(list.data(), list.data()); }) {
     auto bytes = in.text();
-    list.resize(bytes.size());
-    if (!bytes.empty()) std::memcpy(list.data(), bytes.data(), bytes.size());
+    auto* first = reinterpret_cast<const element_type*>(bytes.data());
+    list.assign(first, first + bytes.size());
   } else {
     auto count = in.count(sizeof(element_type));
-    if constexpr (requires { list.reserve(count); }) list.reserve(count);
+    if constexpr (requires { list.reserve(count); })
+      list.reserve(in.likely(count, sizeof(element_type)));
     for (; count != 0; --count) {
       if constexpr (requires {
                       { list.emplace_back() } -> std::same_as<element_type&>;
                     }) {
-        decode(in, list.emplace_back());
+        detail::decode(in, list.emplace_back());
       } else {
         element_type element{};
-        decode(in, element);
+        detail::decode(in, element);
         if constexpr (requires { list.push_back(std::move(element)); })
           list.push_back(std::move(element));
         else
@@ -746,7 +522,7 @@ void decode_variant(wire_reader& in, std::variant<Ts...>& value) {
   auto index = in.varint();
   if (index >= sizeof...(Ts)) in.throw_expected("an alternative that the variant has", index);
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (void)((I == index && (decode(in, value.template emplace<I>()), true)) || ...);
+    (void)((I == index && (detail::decode(in, value.template emplace<I>()), true)) || ...);
   }
   (std::index_sequence_for<Ts...>{});
 }
@@ -763,8 +539,8 @@ template <class T>
 void decode_pointer(wire_reader& in, T& pointer) {
   if (!in.boolean()) return pointer.reset();
   in.charge(sizeof(typename T::element_type));
-  auto fresh = make_pointer(pointer);
-  decode(in, *fresh);
+  auto fresh = detail::make_pointer(pointer);
+  detail::decode(in, *fresh);
   pointer = std::move(fresh);
 }
 
@@ -773,7 +549,7 @@ template <class T>
 void decode_fields(wire_reader& in, T& value, std::uint64_t count) {
   in.enter();
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (void)((I < count && (decode(in, boost::pfr::get<I>(value)), true)) && ...);
+    (void)((I < count && (detail::decode(in, boost::pfr::get<I>(value)), true)) && ...);
   }
   (std::make_index_sequence<boost::pfr::tuple_size_v<T>>{});
   in.leave();
@@ -784,7 +560,7 @@ void decode_aggregate(wire_reader& in, T& value) {
   auto count = in.varint();
   if (count == 0) return;
   auto* outer_end = in.begin_sized();
-  decode_fields(in, value, count);
+  detail::decode_fields(in, value, count);
   in.end_sized(outer_end, count > boost::pfr::tuple_size_v<T>);
 }
 
@@ -794,7 +570,7 @@ void decode(wire_reader& in, T& value) {
   if constexpr (kind == codec_kind::boolean) {
     value = in.boolean();
   } else if constexpr (kind == codec_kind::integer) {
-    decode_integer(in, value);
+    detail::decode_integer(in, value);
   } else if constexpr (kind == codec_kind::real) {
     if constexpr (sizeof(T) == 4)
       value = std::bit_cast<T>(in.fixed32());
@@ -802,7 +578,7 @@ void decode(wire_reader& in, T& value) {
       value = std::bit_cast<T>(in.fixed64());
   } else if constexpr (kind == codec_kind::enumeration) {
     std::underlying_type_t<T> number{};
-    decode(in, number);
+    detail::decode(in, number);
     value = static_cast<T>(number);
   } else if constexpr (kind == codec_kind::text) {
     value = in.text();
@@ -816,31 +592,31 @@ void decode(wire_reader& in, T& value) {
     wire_decode(in, value);
   } else if constexpr (kind == codec_kind::optional) {
     if (in.boolean())
-      decode(in, value.emplace());
+      detail::decode(in, value.emplace());
     else
       value.reset();
   } else if constexpr (kind == codec_kind::pointer) {
-    decode_pointer(in, value);
+    detail::decode_pointer(in, value);
   } else if constexpr (kind == codec_kind::variant) {
-    decode_variant(in, value);
+    detail::decode_variant(in, value);
   } else if constexpr (kind == codec_kind::tuple) {
-    std::apply([&](auto&... parts) { (decode(in, parts), ...); }, value);
+    std::apply([&](auto&... parts) { (detail::decode(in, parts), ...); }, value);
   } else if constexpr (kind == codec_kind::duration) {
     typename T::rep count{};
-    decode(in, count);
+    detail::decode(in, count);
     value = T(count);
   } else if constexpr (kind == codec_kind::time) {
     typename T::duration since{};
-    decode(in, since);
+    detail::decode(in, since);
     value = T(since);
   } else if constexpr (kind == codec_kind::list) {
     if constexpr (wire_array<T>)
-      decode_array(in, value);
+      detail::decode_array(in, value);
     else
-      decode_list(in, value);
+      detail::decode_list(in, value);
   } else {
     static_assert(kind == codec_kind::aggregate, "values of this type cannot be decoded");
-    decode_aggregate(in, value);
+    detail::decode_aggregate(in, value);
   }
 }
 
@@ -849,10 +625,10 @@ template <class T>
 void decode_root(wire_reader& in, T& value) {
   if constexpr (codec_kind_of<T> == codec_kind::aggregate) {
     auto count = in.varint();
-    decode_fields(in, value, count);
+    detail::decode_fields(in, value, count);
     if (count > boost::pfr::tuple_size_v<T>) in.skip_rest();
   } else {
-    decode(in, value);
+    detail::decode(in, value);
   }
   in.finish();
 }
@@ -861,7 +637,9 @@ void decode_root(wire_reader& in, T& value) {
 
 template <class M>
 constexpr std::string_view find_wire_name() {
-  if constexpr (requires { std::string_view(M::wire_name); })
+  if constexpr (requires {
+                  typename std::bool_constant<(std::string_view(M::wire_name).size() != 0)>;
+                })
     return M::wire_name;
   else
     return type_name<M>();
@@ -896,5 +674,4 @@ class wire_registration {
   wire_registration* next_ = nullptr;
 };
 
-}  // namespace detail
-}  // namespace roost
+}  // namespace roost::detail

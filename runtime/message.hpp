@@ -100,7 +100,7 @@ template <class M>
 consteval auto encoder_of() -> void (*)(const message&, wire_writer&) {
   if constexpr (is_encodable<M>)
     return [](const message& erased, wire_writer& out) {
-      encode_root(out, static_cast<const message_of<M>&>(erased).value);
+      detail::encode_root(out, static_cast<const message_of<M>&>(erased).value);
     };
   else
     return nullptr;
@@ -154,7 +154,7 @@ std::unique_ptr<message_of<M>, message_deleter> make_message(message_kind kind, 
 template <class M>
 message_ptr decode_message(message_kind kind, wire_reader& in) {
   auto fresh = make_message<M>(kind);
-  decode_root(in, fresh->value);
+  detail::decode_root(in, fresh->value);
   return fresh;
 }
 

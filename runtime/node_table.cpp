@@ -260,7 +260,7 @@ pid name_on(std::string_view name, std::string_view node) {
     throw std::invalid_argument(
         "expected a node to be name@host, got \"" + std::string(node.substr(0, 255)) + '"');
   auto number = detail::node_number(node, 0);
-  return number == 0 ? whereis(name) : detail::named_pid(name, number);
+  return number == 0 ? detail::names::find(name) : detail::named_pid(name, number);
 }
 
 }  // namespace roost
