@@ -8,7 +8,7 @@
 //     std::string_view name() const noexcept override { return "fixed"; }
 //     std::vector<std::string> look() override { return {"a@10.0.0.1", "b@10.0.0.2"}; }
 //   };
-//   roost::discovery::start({.name = "app", .how = std::make_shared<fixed>()});
+//   roost::discovery::start_link({.name = "app", .how = std::make_shared<fixed>()});
 //
 // Thread safety: look() runs in one thread at a time, not always in the same one; name() and
 // interval() are called from any. Source: libcluster's Cluster.Strategy.
