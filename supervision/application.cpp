@@ -1,4 +1,5 @@
 #include "supervision/application.hpp"
+#include "runtime/discovery/topologies.hpp"
 #include "runtime/distribution/cookie.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/node_table.hpp"
@@ -104,8 +105,8 @@ class program {
          .variable = variable},
         loaded);
     distribution_ = read_distribution(loaded, environment);
-    cluster_ = read_topologies(
-        loaded, environment.node, distribution_ ? distribution_->epmd_port : std::uint16_t{0});
+    auto epmd_port = distribution_ ? distribution_->epmd_port : std::uint16_t{0};
+    cluster_ = discovery::read_topologies(loaded, discovery::node_bindings(epmd_port));
     heart_options_ = read_heart_options(loaded, variable);
     set_release(std::move(environment));
     set_application_config(std::move(loaded));
@@ -156,7 +157,7 @@ class program {
   command_line line_;
   heart_options heart_options_;
   std::optional<node::options> distribution_;
-  cluster_settings cluster_;
+  discovery::settings cluster_;
   daemon_line launcher_;
 };
 

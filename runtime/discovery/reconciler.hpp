@@ -2,7 +2,7 @@
 // should be.
 //
 // Pure: the caller says what time it is, who is there, and how an attempt has ended. It never gives
-// up; what fails is tried again after 0.5 to 30 s, with a back-off and jitter of its own per node.
+// up; what fails is tried again after 0.5 to 2 s, with a back-off and jitter of its own per node.
 //
 //   reconciler plan({.disconnect_vanished = true}, seed);
 //   plan.want({"a@h", "b@h"});                               // what the strategy answered
@@ -33,8 +33,8 @@ class reconciler {
 
   struct options {
     bool disconnect_vanished = true;
-    milliseconds min_delay{500};  // after a failure; doubled by each one that follows
-    milliseconds max_delay{30'000};
+    milliseconds min_delay{500};         // after a failure; doubled by each one that follows
+    milliseconds max_delay{2'000};       // so that a split heals within three seconds
     milliseconds stable{30'000};         // after so long a link is no failure when it ends
     milliseconds attempt_limit{60'000};  // an attempt that has not been answered by then has failed
     std::size_t parallel = 64;           // attempts at once; the others wait in line

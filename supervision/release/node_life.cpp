@@ -1,4 +1,5 @@
 #include "supervision/release/node_life.hpp"
+#include "runtime/discovery/cluster.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/process_info.hpp"
 #include "runtime/runtime.hpp"
@@ -82,8 +83,9 @@ int node_life::run(std::vector<application_spec> applications) {
     use_signal_stacks(runtime.schedulers());
     if (settings_.distribution) {
       roost::node::start(*settings_.distribution);
-      for (auto& topology : settings_.cluster.topologies)
-        discovery::start(topology, settings_.cluster.options);
+      auto& cluster = settings_.cluster;
+      for (auto& topology : cluster.topologies) discovery::start_link(topology);
+      if (!cluster.topologies.empty()) discovery::start_watch(cluster.alarm_after);
     }
     set_current_controller(&controller);
     control_.emplace(files_.control_socket(), commands());

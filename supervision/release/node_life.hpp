@@ -6,12 +6,12 @@
 //   node_life node{options, files, line};
 //   int code = node.run(std::move(applications));
 #pragma once
+#include "runtime/discovery/topologies.hpp"
 #include "supervision/release/control_socket.hpp"
 #include "supervision/release/daemon.hpp"
 #include "supervision/release/distribution_options.hpp"
 #include "supervision/release/heart.hpp"
 #include "supervision/release/node_events.hpp"
-#include "supervision/release/topologies.hpp"
 #include <atomic>
 
 namespace roost::detail {
@@ -26,7 +26,7 @@ class node_life {
     std::chrono::milliseconds beat_interval{5000};  // for heart
     std::function<bool()> heart_check = {};
     std::optional<node::options> distribution = {};  // none: a node without others
-    cluster_settings cluster = {};
+    discovery::settings cluster = {};
   };
 
   node_life(settings settings, node_files files, daemon_line& launcher);

@@ -458,7 +458,10 @@ int main(int argc, char** argv) {
     auto options = options_of(argc, argv);
     if (!options.name.empty()) roost::node::start(options);
     if (auto hosts = hosts_of(argc, argv); !hosts.empty())
-      roost::discovery::start({.name = "test", .how = roost::discovery::epmd(hosts)});
+      roost::discovery::start_link(
+          {.name = "test",
+           .how = std::make_shared<roost::discovery::epmd>(
+               roost::discovery::epmd::options{.hosts = hosts})});
     roost::start<watcher>({.name = "watcher"});
     roost::rpc::offer("add", [](int a, int b) { return a + b; });
     roost::rpc::offer("fail", [](int, int) -> int { throw std::runtime_error("no sum today"); });
