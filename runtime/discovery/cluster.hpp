@@ -6,7 +6,7 @@
 //   roost::call(app, roost::discovery::cluster::get_status{}).then([](auto status) { … });
 //
 // Each topology is a server of its own. It looks at every interval of its strategy, connects what
-// is missing, all at once, and tries again what fails: after 0.5 s at first, 30 s at most, with
+// is missing, all at once, and tries again what fails: after 0.5 s at first, 2 s at most, with
 // jitter, for ever. A node that the strategy named before and does not any more is disconnected,
 // unless another topology wants it or the topology leaves such nodes alone. When a look fails the
 // last answer holds; that is logged when the error changes, and counted.

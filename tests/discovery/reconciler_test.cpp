@@ -57,7 +57,7 @@ TEST_CASE("nodes that are there already are left alone") {
   CHECK(steps.disconnect.empty());
 }
 
-TEST_CASE("a node that cannot be reached is tried for ever, half a second to half a minute apart") {
+TEST_CASE("a node that cannot be reached is tried for ever, half a second to two seconds apart") {
   scene s;
   s.plan.want({"b@h"});
   std::vector<std::chrono::milliseconds> pauses;
@@ -73,10 +73,9 @@ TEST_CASE("a node that cannot be reached is tried for ever, half a second to hal
   }
   CHECK(pauses.front() >= 500ms);
   CHECK(pauses.front() <= 1000ms);
-  CHECK(pauses[2] >= 2s);
-  CHECK(pauses[2] <= 4s);
-  for (auto pause : pauses) CHECK((pause >= 500ms && pause <= 30s));
-  CHECK(*std::min_element(pauses.begin() + 10, pauses.end()) >= 15s);
+  CHECK(pauses[2] >= 1s);
+  for (auto pause : pauses) CHECK((pause >= 500ms && pause <= 2s));
+  CHECK(*std::min_element(pauses.begin() + 10, pauses.end()) >= 1s);
   // Jitter: they differ though the longest is the same.
   CHECK(std::set(pauses.begin() + 10, pauses.end()).size() > 20);
 }
@@ -132,7 +131,7 @@ TEST_CASE("a node that says it is connected, but is not, does not keep the recon
   int attempts = 0;
   for (auto end = s.now + 10min; s.now < end; s.pass(10ms))
     for (auto& node : s.decide().connect) s.plan.connected(node, s.now), ++attempts;
-  CHECK(attempts < 60);
+  CHECK(attempts < 600);
   CHECK(attempts > 20);
 }
 

@@ -36,12 +36,17 @@ class udp_socket {
 
 class dnsmasq {
  public:
-  dnsmasq() : port_(udp_socket().port()) {
+  dnsmasq() {
     auto name = (fs::temp_directory_path() / "roost_dnsmasq_XXXXXX").string();
     REQUIRE(::mkdtemp(name.data()) != nullptr);
     directory_ = name;
     std::ofstream(directory_ / "hosts");
-    start();
+    // Another test may take the same free port before dnsmasq does.
+    for (int i = 0; i < 10; ++i) {
+      port_ = udp_socket().port();
+      if (starts()) return;
+    }
+    FAIL("expected dnsmasq to start, got no port that it may use");
   }
   dnsmasq(const dnsmasq&) = delete;
   dnsmasq& operator=(const dnsmasq&) = delete;
@@ -69,6 +74,15 @@ class dnsmasq {
   void signal(int number) { process_->signal(number); }
   void stop() { process_.reset(); }
   void start() {
+    // The port was free a moment ago, and may be somebody's for a moment.
+    REQUIRE(eventually([this] { return starts(); }));
+  }
+
+  std::string server() const { return "127.0.0.1:" + std::to_string(port_); }
+  const fs::path& directory() const { return directory_; }
+
+ private:
+  bool starts() {
     arguments options{
         "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
         "--pid-file=", "--listen-address=127.0.0.1", "--bind-interfaces", "--log-facility=-",
@@ -79,14 +93,10 @@ class dnsmasq {
     if (::geteuid() == 0) options.push_back("--user=root");
     for (auto& record : records_) options.push_back("--srv-host=" + record);
     process_ = std::make_unique<program>(options, "/usr/sbin/dnsmasq");
-    REQUIRE(process_->says("started"));
+    return process_->says("started");
   }
 
-  std::string server() const { return "127.0.0.1:" + std::to_string(port_); }
-  const fs::path& directory() const { return directory_; }
-
- private:
-  std::uint16_t port_;
+  std::uint16_t port_ = 0;
   fs::path directory_;
   arguments records_;
   std::unique_ptr<program> process_;
