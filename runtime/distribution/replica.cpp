@@ -77,7 +77,7 @@ replica_entry* replica::find(const hashed_key& key) noexcept {
   return found != entries.end() ? &found->second : nullptr;
 }
 
-replica_entry& replica::set_version(
+void replica::set_version(
     const hashed_key& key, replica_entry* present, replica_version version, bool is_erased) {
   auto& bucket = bucket_of(key.hash);
   if (present == nullptr) {
@@ -98,13 +98,14 @@ replica_entry& replica::set_version(
   } else {
     bucket.digest += digest_of(key.hash, version);
   }
-  return *present;
 }
 
-void replica::note_change(const hashed_key& key, replica_entry& entry) {
-  if (!tracked_.load(std::memory_order_seq_cst) || entry.is_pending) return;
+void replica::note_change(const hashed_key& key) {
+  if (!tracked_.load(std::memory_order_seq_cst)) return;
+  auto* entry = find(key);
+  if (entry->is_pending) return;
   shard_of(key.hash).pending.emplace_back(key.bytes);
-  entry.is_pending = true;
+  entry->is_pending = true;
 }
 
 void replica::wake() {
@@ -278,7 +279,7 @@ replica::applied replica::merge(incoming& in, replica_entry& present, std::uint6
   if (version == before) return applied::stale;
   set_version(key, &present, version, false);
   if (outcome == merged::fresh) {
-    note_change(key, present);
+    note_change(key);
     wake();
   }
   return applied::taken;
@@ -440,7 +441,8 @@ void replica_write::stamp(bool is_erased) {
   hashed_key key{key_.bytes(), key_.hash()};
   replica_version version{replica_.clock().next(), replica_.node(), 0};
   if (replica_.rows().merges()) version.erased = is_erased ? version.time : this->version().erased;
-  replica_.note_change(key, replica_.set_version(key, entry_, version, is_erased));
+  replica_.set_version(key, entry_, version, is_erased);
+  replica_.note_change(key);
   changed_ = true;
 }
 

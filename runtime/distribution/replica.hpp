@@ -155,9 +155,9 @@ class replica {
   }
   replica_entry* find(const hashed_key& key) noexcept;
   /// The caller has locked the key, and has put or erased the row.
-  replica_entry& set_version(
+  void set_version(
       const hashed_key& key, replica_entry* present, replica_version version, bool is_erased);
-  void note_change(const hashed_key& key, replica_entry& entry);
+  void note_change(const hashed_key& key);
   void wake();
   std::uint64_t node() const noexcept { return node_; }
 
