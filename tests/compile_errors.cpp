@@ -9,6 +9,7 @@
 // and says every `expect` line of that block. Compiled without any mistake, the file must be
 // correct, or else something other than the mistake might be what does not compile.
 #include "channels/endpoint.hpp"
+#include "runtime/distribution/replicated_ets.hpp"
 #include "runtime/gen_event.hpp"
 #include "runtime/gen_statem.hpp"
 #include "runtime/multi_call.hpp"
@@ -690,6 +691,39 @@ struct empty_socket {
   }
 };
 auto mistake = roost::socket_at<empty_socket>("/socket");
+#endif
+
+// --- replicated tables ---------------------------------------------------------------------------
+
+#ifdef MISTAKE_replicated_bag
+// expect: replicated tables are sets or ordered sets
+struct visit { int day = 0; };
+roost::replicated_ets<visit, &visit::day, roost::ets::kind::bag> mistake;
+#endif
+
+#ifdef MISTAKE_replicated_key_is_a_pid
+// expect: the key of a replicated table is the same bytes on every node
+struct member { roost::pid process; };
+roost::replicated_ets<member, &member::process> mistake;
+#endif
+
+#ifdef MISTAKE_replicated_row_cannot_travel
+// expect: the rows of a replicated table travel
+struct job {
+  int id = 0;
+  void* work = nullptr;
+};
+roost::replicated_ets<job, &job::id> mistake;
+#endif
+
+#ifdef MISTAKE_merge_of_rows_without_equality
+// expect: merged rows are compared: give the row `bool operator==(const row&) const = default;`
+struct score {
+  int id = 0;
+  int points = 0;
+};
+roost::replicated_ets<score, &score::id> mistake{
+    {.name = "scores", .merge = [](const score& a, const score&) { return a; }}};
 #endif
 
 }  // namespace
