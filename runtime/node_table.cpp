@@ -5,8 +5,10 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <vector>
 
 namespace roost {
 namespace detail {
@@ -149,7 +151,9 @@ void name_this_node(std::string_view name) {
       std::chrono::system_clock::now().time_since_epoch());
   last_incarnation = std::max<std::uint64_t>(
       last_incarnation + 1, static_cast<std::uint64_t>(std::max<std::int64_t>(now.count(), 1)));
-  auto* fresh = new own_name{std::string(name), {}};  // for ever: see present_name
+  static auto& all = *new std::vector<std::unique_ptr<own_name>>;  // for ever: see present_name
+  auto* fresh = new own_name{std::string(name), {}};
+  all.emplace_back(fresh);
   fresh->identity = {fresh->text, last_incarnation};
   own.store(fresh, std::memory_order_release);
 }

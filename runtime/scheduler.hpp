@@ -110,7 +110,7 @@ class worker {
   /// What the watch sees: the process that runs, the message that it handles, and how many there
   /// were.
   void running(slot* slot) noexcept {
-    running_.store(slot, std::memory_order_relaxed);
+    running_.store(slot, std::memory_order_release);
     progressed();  // many that end by a signal and handle nothing are no single one that holds us
   }
   void handling(const message_type* type) noexcept {

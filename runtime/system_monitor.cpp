@@ -130,7 +130,7 @@ bool schedule_watch::look(std::uint64_t now) {
   for (std::size_t i = 0; i < seen_.size(); ++i) {
     auto& worker = workers_.at(i);
     auto& before = seen_[i];
-    auto* slot = worker.running_.load(std::memory_order_relaxed);
+    auto* slot = worker.running_.load(std::memory_order_acquire);
     auto progress = worker.progress_.load(std::memory_order_relaxed);
     busy = busy || !worker.sleeping_.load(std::memory_order_relaxed);
     if (slot == nullptr || progress != before.progress) {

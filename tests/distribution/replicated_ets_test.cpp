@@ -383,8 +383,12 @@ TEST_CASE_FIXTURE(test::node, "a node that is frozen costs the others no memory,
   for (int round = 0; round < 20; ++round)
     for (int i = 0; i < 5000; ++i) all.notes.insert({i, text + std::to_string(round)});
   CHECK(eventually([&] { return all.on<std::size_t>("b", "size") == 5000; }));
-  // 100 MB were written to 5,000 rows.
+  // 100 MB were written to 5,000 rows. The sanitizers keep books about memory, and what was freed.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   CHECK(memory_in_use(::getpid()) < before + 60'000);
+#else
+  static_cast<void>(before);
+#endif
   all.signal("a", SIGCONT);
   CHECK(all.become_equal(5000));
 }
