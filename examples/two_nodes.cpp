@@ -15,9 +15,7 @@ using namespace std::chrono_literals;
 /// A number that processes of any node read and bump. Nothing is written to send its messages to
 /// another node: they are structs.
 struct counter {
-  struct get {
-    using reply = int;
-  };
+  struct get { using reply = int; };
   struct bump {
     int by = 1;
     std::string who = {};

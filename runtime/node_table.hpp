@@ -1,13 +1,13 @@
 // private: the nodes and names that the pids and references of this node speak of.
 //
 // A pid carries its node as a small number. Number 0 is this node; every other (name, incarnation)
-// that was ever seen has a number of its own, for ever, so that a pid costs 16 bytes and two pids can
-// be compared without looking at text. Incarnation 0 stands for whoever runs under a name, as in
-// {Name, Node}.
+// that was ever seen has a number of its own, for ever, so that a pid costs 16 bytes and two pids
+// can be compared without looking at text. Incarnation 0 stands for whoever runs under a name, as
+// in {Name, Node}.
 //
 // References have only 16 bits for their node, so those numbers are given again to other nodes when
-// all are in use, the one that has been unused for longest first. A reference is always used together
-// with the pid that it belongs to, which tells the nodes apart.
+// all are in use, the one that has been unused for longest first. A reference is always used
+// together with the pid that it belongs to, which tells the nodes apart.
 //
 // Thread safety: any thread. Reading takes no lock.
 #pragma once

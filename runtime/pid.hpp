@@ -8,9 +8,9 @@
 //   to_string(me)                    // "<0.42.3>": this node, slot 42, third use
 //   to_string(down.process)          // "<chat@10.0.0.7:42.3>": a process of another node
 //
-// A pid of another node names the node's incarnation as well: when that node has been started again,
-// its old pids are still told apart from its new ones. A name on another node, {Name, Node} in
-// Erlang, is a pid too: roost::name_on("rooms", "b@host"). Its node finds the process when the
+// A pid of another node names the node's incarnation as well: when that node has been started
+// again, its old pids are still told apart from its new ones. A name on another node, {Name, Node}
+// in Erlang, is a pid too: roost::name_on("rooms", "b@host"). Its node finds the process when the
 // message arrives.
 //
 // Thread safety: plain values.
@@ -44,8 +44,8 @@ std::string node_of(pid process);
 /// name@host and neither is longer than 255 bytes.
 pid name_on(std::string_view name, std::string_view node);
 
-/// A unique reference, as make_ref/0: names a monitor, a call or a timer. The upper 16 bits are 0 for
-/// references of this node; else they are a number of the node that made it.
+/// A unique reference, as make_ref/0: names a monitor, a call or a timer. The upper 16 bits are 0
+/// for references of this node; else they are a number of the node that made it.
 struct reference {
   std::uint64_t value = 0;
 

@@ -1,7 +1,23 @@
 #include "runtime/print.hpp"
+#include "runtime/names.hpp"
+#include "runtime/process_core.hpp"
 #include <charconv>
 
-namespace roost::detail {
+namespace roost {
+
+std::string to_string(pid pid) {
+  if (pid.node == detail::caf_node) return "<caf." + std::to_string(pid.id) + ">";
+  if (pid.is_name()) return "{" + std::string(detail::name_of(pid)) + ", " + node_of(pid) + "}";
+  auto node = pid.node == 0 ? std::string("0.") : node_of(pid) + ":";
+  return "<" + node + std::to_string(pid.id & detail::index_mask) + "." +
+         std::to_string(pid.id >> detail::index_bits) + ">";
+}
+
+std::string to_string(reference reference) {
+  return "#ref<" + std::to_string(reference.value) + ">";
+}
+
+namespace detail {
 
 void print_text(std::string& out, std::string_view text) {
   constexpr std::size_t longest = 500;
@@ -33,4 +49,5 @@ void print_milliseconds(std::string& out, std::chrono::nanoseconds value) {
     out += std::to_string(count) + "ns";
 }
 
-}  // namespace roost::detail
+}  // namespace detail
+}  // namespace roost

@@ -17,14 +17,6 @@ using detail::message_ptr;
 process_exit::process_exit(exit_reason reason, std::string text)
     : reason_(std::move(reason)), text_(text.empty() ? reason_.to_string() : std::move(text)) {}
 
-std::string to_string(pid pid) {
-  if (pid.node == detail::caf_node) return "<caf." + std::to_string(pid.id) + ">";
-  if (pid.is_name()) return "{" + std::string(detail::name_of(pid)) + ", " + node_of(pid) + "}";
-  auto node = pid.node == 0 ? std::string("0.") : node_of(pid) + ":";
-  return "<" + node + std::to_string(pid.id & detail::index_mask) + "." +
-         std::to_string(pid.id >> detail::index_bits) + ">";
-}
-
 reference make_ref() {
   // Each thread takes numbers from a block of its own, so that no cache line is shared.
   constexpr std::uint64_t block = 1 << 16;
@@ -32,10 +24,6 @@ reference make_ref() {
   static thread_local std::uint64_t next = 0;
   if (next % block == 0) next = next_block.fetch_add(1, std::memory_order_relaxed) * block;
   return reference{++next - 1};
-}
-
-std::string to_string(reference reference) {
-  return "#ref<" + std::to_string(reference.value) + ">";
 }
 
 pid self() {

@@ -181,8 +181,8 @@ send_status send(pid to, M message, send_options options) {
 }
 
 /// Thrown by whatever sends, when far more waits for a node than its link takes
-/// (`distribution.hard_limit`). A process that sends that much between two messages should send less
-/// in one handler, or send with `nosuspend`.
+/// (`distribution.hard_limit`). A process that sends that much between two messages should send
+/// less in one handler, or send with `nosuspend`.
 class busy : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -607,10 +607,10 @@ bool run_messages(process& process, slot& slot, worker& here, unsigned budget) {
       if (run_start(process, here)) return false;
       continue;
     }
-    auto* next = process.waits_for_link                    ? nullptr
+    auto* next = process.waits_for_link                      ? nullptr
                  : process.initializing || process.suspended ? take_urgent(process)
-                 : process.selective                       ? take_wanted(process)
-                                                           : take_oldest(process);
+                 : process.selective                         ? take_wanted(process)
+                                                             : take_oldest(process);
     if (next == nullptr) {
       if (process.hibernates) hibernate_later(process);
       if (try_idle(slot)) return false;

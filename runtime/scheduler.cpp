@@ -406,8 +406,8 @@ void* worker::next_foreign_job() {
     now_ = exact_now();
     advance_timers();
     // What is dead goes with the next poll, which may not come for long.
-    bool more = worked || has_mail() || has_work() || flush_list_ != nullptr ||
-                !dead_handlers_.empty();
+    bool more =
+        worked || has_mail() || has_work() || flush_list_ != nullptr || !dead_handlers_.empty();
     if (worked)
       busy_ns_.store(
           busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),

@@ -6,9 +6,7 @@ namespace roost::test {
 
 /// Never answers.
 struct mute {
-  struct ask {
-    using reply = int;
-  };
+  struct ask { using reply = int; };
   using messages = roost::messages<ask>;
   std::vector<from<int>> callers = {};
   call_result<int> handle_call(ask, from<int> client) {
@@ -19,12 +17,8 @@ struct mute {
 
 /// Does in its own process what a test tells it to.
 struct puppet {
-  struct act {
-    std::function<void()> what;
-  };
-  struct done {
-    using reply = void;
-  };
+  struct act { std::function<void()> what; };
+  struct done { using reply = void; };
   using messages = roost::messages<act, done>;
 
   void handle_cast(const act& message) { message.what(); }

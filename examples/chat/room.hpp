@@ -42,9 +42,7 @@ struct room {
     std::int64_t after = 0;          // only messages with greater ids
   };
   /// From the same room on another node.
-  struct heard {
-    std::vector<said> messages;
-  };
+  struct heard { std::vector<said> messages; };
   using messages = roost::messages<say, history, heard>;
   using infos = roost::messages<roost::nodeup, roost::nodedown>;
 

@@ -65,9 +65,7 @@ struct topology_status {
 /// The server of a topology.
 class cluster {
  public:
-  struct get_status {
-    using reply = topology_status;
-  };
+  struct get_status { using reply = topology_status; };
   struct look_now {};  // rather than at the end of the interval
   using messages = roost::messages<get_status, look_now>;
 

@@ -56,12 +56,8 @@ bool is_name(std::string_view name) noexcept;
 
 // --- requests ------------------------------------------------------------------------------------
 
-struct register_request {
-  port_entry entry;
-};
-struct lookup_request {
-  std::string name;
-};
+struct register_request { port_entry entry; };
+struct lookup_request { std::string name; };
 struct names_request {};
 struct refused_request {
   char code;  // k: end yourself, s: drop a name, d: tell all

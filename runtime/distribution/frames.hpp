@@ -2,16 +2,25 @@
 //
 // A frame is its length (4 bytes, little endian, of what follows), its type (1 byte), and a body.
 //
-//   hello       who I am: see handshake.hpp
-//   verdict     whether the server takes the client
-//   ready       the client takes the server; the link is up
-//   tick        nothing: a sign of life
-//   type_name   hash (8), name: what a hash in later messages stands for, for the log of the other
-//   end nodes       names of other nodes that the sender is connected to lost        the name of a
-//   node that the sender has lost (prevent_overlapping_partitions) signal      a message or signal
-//   between two processes, whole fragment    a part of one: stream (2), flags (1: first, 2: last),
-//   with the first the length of the
-//               whole (8), then bytes
+//   hello      who I am: see handshake.hpp
+//
+//   verdict    whether the server takes the client
+//
+//   ready      the client takes the server; the link is up
+//
+//   tick       nothing: a sign of life
+//
+//   type_name  hash (8), name: what a hash in later messages stands for, for the other end's log
+//
+//   nodes      names of other nodes that the sender is connected to
+//
+//   lost       the name of a node that the sender has lost (prevent_overlapping_partitions)
+//
+//   signal     a message or signal between two processes, whole
+//
+//   fragment   a part of one: stream (2), flags (1: first, 2: last), with the first the length of
+//   the
+//              whole (8), then bytes
 //
 // A signal: its kind (1), flags (1), the receiver (id, 8, or a name), the sender (id, 8; 0:
 // nobody), a reference if there is one, then what the kind has: the hash of its type (8) and the

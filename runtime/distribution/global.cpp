@@ -142,12 +142,8 @@ struct global_set_lock {
   using reply = bool;
   global_state::lock_wish wish;
 };
-struct global_del_lock {
-  global_state::lock_wish wish;
-};
-struct global_sync {
-  using reply = void;
-};
+struct global_del_lock { global_state::lock_wish wish; };
+struct global_sync { using reply = void; };
 
 class name_server final : public global_state::effects {
  public:

@@ -6,9 +6,7 @@ namespace roost::detail {
 
 struct net_kernel {
   /// From another node: are you there?
-  struct is_auth {
-    using reply = bool;
-  };
+  struct is_auth { using reply = bool; };
   struct ping {
     using reply = node::ping_result;
     std::string node;

@@ -110,9 +110,7 @@ pid start_link(std::string_view scope = default_scope);
 
 /// A scope as a child: roost::child<roost::pg::scope>({.name = "chat"}).
 struct scope {
-  struct options {
-    std::string name = std::string(default_scope);
-  };
+  struct options { std::string name = std::string(default_scope); };
   static std::unique_ptr<detail::behavior> make_process(options options);
 };
 

@@ -16,9 +16,7 @@
 namespace roost::detail {
 
 /// For the scope's process: members of this node are in a group so many times now.
-struct pg_local_change {
-  pg_rows rows;
-};
+struct pg_local_change { pg_rows rows; };
 
 class pg_table {
  public:

@@ -64,9 +64,7 @@ struct replica_message {
     std::uint64_t digest = 0;
     std::optional<std::uint64_t> erased_digest = {};  // tombstones are compared as well
   };
-  struct equal {
-    std::uint64_t round = 0;
-  };
+  struct equal { std::uint64_t round = 0; };
   struct buckets {
     std::uint64_t round = 0;
     std::string summaries =
@@ -84,9 +82,7 @@ struct replica_message {
     std::uint64_t part = 0;
     std::string hashes = {};  // 8 bytes each
   };
-  struct compared {
-    std::uint64_t round = 0;
-  };
+  struct compared { std::uint64_t round = 0; };
 };
 
 struct replica_packet {

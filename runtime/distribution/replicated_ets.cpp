@@ -63,9 +63,7 @@ struct sync_table {};
 struct close_table {};
 struct flush_table {};
 struct tick_table {};
-struct purge_table {
-  std::size_t shard = 0;
-};
+struct purge_table { std::size_t shard = 0; };
 
 class table_keeper final : public replica_sync::world {
  public:

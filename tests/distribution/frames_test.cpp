@@ -26,9 +26,7 @@ struct stranger {
   int number = 0;
 };
 
-struct local_only {
-  std::function<void()> run;
-};
+struct local_only { std::function<void()> run; };
 
 std::string hex(std::string_view bytes) {
   std::string text;

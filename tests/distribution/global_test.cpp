@@ -38,9 +38,7 @@ void unlocks(pid who, const std::string& resource) {
 }
 
 struct room {
-  struct where {
-    using reply = pid;
-  };
+  struct where { using reply = pid; };
   using messages = roost::messages<where>;
   std::string topic;
   pid handle_call(where) { return self(); }

@@ -27,12 +27,8 @@ struct listener {
     using reply = std::size_t;
     std::string scope;
   };
-  struct unwatch {
-    using reply = bool;
-  };
-  struct heard {
-    using reply = std::vector<std::string>;
-  };
+  struct unwatch { using reply = bool; };
+  struct heard { using reply = std::vector<std::string>; };
   using messages = roost::messages<watch, watch_all, unwatch, heard>;
   using infos = roost::messages<pg::joined, pg::left>;
 

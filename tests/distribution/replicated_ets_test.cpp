@@ -21,15 +21,9 @@ using users_table = replicated_ets<user, &user::name>;
 
 /// A process with a table of its own.
 struct owner {
-  struct open {
-    using reply = std::string;
-  };
-  struct write {
-    using reply = std::string;
-  };
-  struct close {
-    using reply = unsigned;
-  };
+  struct open { using reply = std::string; };
+  struct write { using reply = std::string; };
+  struct close { using reply = unsigned; };
   struct crash {};
   using messages = roost::messages<open, write, close, crash>;
 

@@ -41,12 +41,8 @@ std::string drained_events() {
 
 /// Does what it is told, and writes down what it hears.
 struct worker {
-  struct act {
-    std::function<void()> what;
-  };
-  struct where {
-    using reply = std::string;
-  };
+  struct act { std::function<void()> what; };
+  struct where { using reply = std::string; };
   using messages = roost::messages<act, where>;
   using infos = roost::messages<roost::global_name_conflict, pg::joined, pg::left, std::string>;
 

@@ -74,16 +74,10 @@ struct sample {
     using reply = std::string;
     std::string text;
   };
-  struct me {
-    using reply = roost::pid;
-  };
+  struct me { using reply = roost::pid; };
   struct crash {};
-  struct stats {
-    using reply = std::string;
-  };
-  struct link_to {
-    roost::pid other;
-  };
+  struct stats { using reply = std::string; };
+  struct link_to { roost::pid other; };
   using messages = roost::messages<
       echo, me, crash, stats, link_to, greeting
 #ifdef NEWER
@@ -139,12 +133,8 @@ struct watcher {
     using reply = std::string;
     std::string name, node;
   };
-  struct watch_pid {
-    roost::pid process;
-  };
-  struct watch_node {
-    std::string node;
-  };
+  struct watch_pid { roost::pid process; };
+  struct watch_node { std::string node; };
   struct subscribe {
     using reply = bool;
     bool on;

@@ -1,8 +1,8 @@
 #include "runtime/logger.hpp"
-#include "tests/support.hpp"
 #include "runtime/config.hpp"
 #include "runtime/logger_output.hpp"
 #include "runtime/telemetry.hpp"
+#include "tests/support.hpp"
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <stdlib.h>
