@@ -246,7 +246,8 @@ void fill(table& rows) {
   for (auto key = table_rows; key > 0; --key) rows.insert({key, key});
 }
 
-/// Deleting a table is not part of it, here and in processes.erl, and is over before the next round.
+/// Deleting a table is not part of it, here and in processes.erl, and is over before the next
+/// round.
 double ets_insert_rate() {
   double best = 0;
   for (int i = 0; i < 3; ++i) {

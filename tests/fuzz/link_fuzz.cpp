@@ -1,13 +1,13 @@
 // A libFuzzer target: what another node may send on a link, before and after it has said who it is.
 //
-// The first byte says which side of the handshake is under test, or that the link is up already; the
-// second one how many bytes come at a time. The rest is what comes: split into frames, the handshake's
-// answered, those of the link read as signals with their values and put together from fragments, as
-// node_link.cpp does.
+// The first byte says which side of the handshake is under test, or that the link is up already;
+// the second one how many bytes come at a time. The rest is what comes: split into frames, the
+// handshake's answered, those of the link read as signals with their values and put together from
+// fragments, as node_link.cpp does.
 //
 // What must hold: bytes are refused with a decode_error or understood; memory stays within what the
-// link may hold and a small multiple of what came; and a signal that was understood gives bytes that
-// say the same.
+// link may hold and a small multiple of what came; and a signal that was understood gives bytes
+// that say the same.
 #include "runtime/distribution/handshake.hpp"
 #include "runtime/distribution/lanes.hpp"
 #include "runtime/node_table.hpp"
