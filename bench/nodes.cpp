@@ -1,5 +1,5 @@
-// Messages between nodes against Erlang's distribution: the same work here and in nodes.erl, in one run,
-// in the clear and with TLS. The other nodes are this program again.
+// Messages between nodes against Erlang's distribution: the same work here and in nodes.erl, in one
+// run, in the clear and with TLS. The other nodes are this program again.
 #include "bench/table.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
@@ -113,8 +113,8 @@ class other_node {
 
 // --- the work ------------------------------------------------------------------------------------
 
-/// Sends to the sinks in turn; their answers say that all has come. A few per turn, so that a busy link
-/// holds it back, as Erlang's sender is.
+/// Sends to the sinks in turn; their answers say that all has come. A few per turn, so that a busy
+/// link holds it back, as Erlang's sender is.
 struct sender {
   struct go {};
   using messages = roost::messages<>;
@@ -158,7 +158,8 @@ double one_way(const std::vector<server<sink>>& sinks, int total) {
   auto process = start<sender>(sinks, total, done);
   if (auto arrived = done->get_future().get(); arrived != total)
     throw std::runtime_error(
-        "expected " + std::to_string(total) + " messages to arrive, got " + std::to_string(arrived));
+        "expected " + std::to_string(total) + " messages to arrive, got " +
+        std::to_string(arrived));
   auto rate = total / seconds_since(begin);
   exit(process.process(), exit_reason::kill);
   return rate;

@@ -464,7 +464,8 @@ void distribution::take_nodes(peer& peer, std::string_view body) {
 /// Another node has lost one that this node still has: whoever is not connected to all is connected
 /// to none. Source: global, prevent_overlapping_partitions.
 void distribution::take_lost(peer&, std::string_view body) {
-  if (!options_.prevent_overlapping_partitions || !is_node_name(body)) return;
+  if (!is_node_name(body)) throw decode_error("expected the name of a node, got another text");
+  if (!options_.prevent_overlapping_partitions) return;
   if (disconnect(body))
     logger::warning(
         "disconnected to prevent overlapping partitions", {{"node", std::string(body)}});

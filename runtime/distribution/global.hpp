@@ -2,8 +2,8 @@
 //
 // Names for processes that are unique among all connected nodes, and locks across nodes.
 //
-//   roost::start_link<room>({.name = roost::global("lobby")});           // one of them in the
-//   cluster roost::call(roost::server<room>{roost::global("lobby")}, room::members{}).then(…);
+//   roost::start_link<room>({.name = roost::global("lobby")});  // one of them in the cluster
+//   roost::call(roost::server<room>{roost::global("lobby")}, room::members{}).then(…);
 //
 //   roost::global_names::register_name("lobby", roost::self()).then([](bool yes) { … });
 //   roost::pid lobby = roost::global_names::whereis_name("lobby");       // read here, at once
@@ -24,8 +24,7 @@
 //   random_exit_name    one keeps the name, the other is killed (`kill`): the default
 //   random_notify_name  one keeps the name, the other gets a global_name_conflict
 //   notify_all_name     both get a global_name_conflict, and nobody has the name
-//   your own            offered on all nodes by offer_resolver; answers the process that keeps the
-//   name
+//   your own            offered on all nodes by offer_resolver; answers whose the name is
 // The random ones are random in that they favour nobody; with the same claims they choose the same.
 // Processes that want the same name should be registered with the same function.
 //

@@ -221,6 +221,8 @@ std::optional<std::string> incoming_streams::take(std::string_view fragment) {
           std::to_string(total));
     promised_ += total;
     found = streams_.emplace(id, stream{total, {}}).first;
+    // Takes addresses, not memory, until the bytes come; growing step by step would copy them.
+    found->second.bytes.reserve(total);
   }
   auto& stream = found->second;
   auto bytes = in.rest();

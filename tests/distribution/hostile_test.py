@@ -1,4 +1,4 @@
-"""Strangers and liars at a node's door: usage hostile_test.py SAMPLE_NODE."""
+"""Strangers and liars at a node's door: usage hostile_test.py SAMPLE_NODE SAMPLE_LIAR."""
 
 import os
 import random
@@ -11,7 +11,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(__file__))
 from nodes import Cluster, eventually  # noqa: E402
 
-PROGRAM = sys.argv[1]
+PROGRAM, LIAR = sys.argv[1:3]
 
 
 def port_of(node):
@@ -23,18 +23,23 @@ def descriptors(node):
     return len(os.listdir(f"/proc/{node.process.pid}/fd"))
 
 
-def attack(port, data, pause=0.0):
-    """Sends, and waits until the node has closed the connection or nothing comes."""
-    with socket.create_connection(("127.0.0.1", port)) as link:
-        link.settimeout(0.05)
+def attack(port, *attempts):
+    """Sends each on a connection of its own, and waits until the node has closed them or is silent."""
+    links = []
+    for data in attempts:
+        links.append(socket.create_connection(("127.0.0.1", port)))
         try:
-            link.sendall(data)
-            if pause:
-                time.sleep(pause)
+            links[-1].sendall(data)
+        except OSError:
+            pass
+    for link in links:
+        link.settimeout(0.05 if link is links[0] else 0.001)
+        try:
             while link.recv(4096):
                 pass
         except OSError:
             pass
+        link.close()
 
 
 class Recorder:
@@ -66,7 +71,88 @@ class Recorder:
         client.close(), server.close(), self.listener.close()
 
 
+def frame(kind, body=b""):
+    return (len(body) + 1).to_bytes(4, "little") + bytes([kind]) + body
+
+
+def fragment(stream, flags, total=None, load=b""):
+    whole = b"" if total is None else total.to_bytes(8, "little")
+    return frame(33, stream.to_bytes(2, "little") + bytes([flags]) + whole + load)
+
+
+def signal(kind, flags=0, to=1, sender=1, rest=b""):
+    return frame(32, bytes([kind, flags]) + to.to_bytes(8, "little") +
+                 sender.to_bytes(8, "little") + rest)
+
+
+REFERENCE = bytes([0, 1])  # of the sender
+CLOSES = {
+    "an unknown frame": frame(99),
+    "a second hello": frame(1, bytes(40)),
+    "a second ready": frame(3),
+    "a frame of no bytes": bytes(4),
+    "a frame of 4 GiB": b"\xff\xff\xff\xff" + bytes(100),
+    "a negative length": b"\x00\x00\x00\x80" + bytes(100),
+    "a signal of no bytes": frame(32),
+    "a signal that is cut off": frame(32, bytes([1, 0, 1])),
+    "an unknown kind of signal": signal(200),
+    "unknown flags": signal(1, flags=0x80),
+    "the id of a name": signal(1, to=1 << 63),
+    "a sender that is a name": signal(1, sender=1 << 63),
+    "a value without a type": signal(1),
+    "a DOWN without a reason": signal(6, flags=1, rest=REFERENCE),
+    "the next fragment of nothing": fragment(1, 0, load=bytes(10)),
+    "a fragment twice the first": fragment(1, 1, 100) + fragment(1, 1, 100),
+    "a message of 2^63 bytes": fragment(1, 1, 1 << 63),
+    "more bytes than announced": fragment(1, 1, 10, bytes(20)),
+    "fewer bytes than announced": fragment(1, 3, 10, bytes(5)),
+    "65 large messages": b"".join(fragment(i, 1, 100) for i in range(65)),
+    "names that are none": frame(18, b"\xff\xff\xff\xff\xff"),
+    "the loss of nobody": frame(19, b"\xff"),
+    "the name of a type, cut off": frame(17, bytes(3)),
+}
+LIVES = {
+    "ticks": frame(16) * 100,
+    "a value of an unknown type": signal(1, rest=bytes(8)),
+    "a message for nobody": signal(1, to=(1 << 40) - 1, rest=b"abcdefgh" + bytes(20)),
+    "a link to nobody": signal(7, flags=1, to=(1 << 40) - 1, rest=REFERENCE),
+    "a monitor of nobody": signal(10, flags=1, to=(1 << 40) - 1, rest=REFERENCE),
+    "an answer that nobody waits for": signal(5, flags=1, rest=REFERENCE + bytes(20)),
+}
+
+
 class Hostile(unittest.TestCase):
+    def test_liars_who_know_the_cookie(self):
+        for tls in ("psk", "off"):
+            with self.subTest(tls=tls), Cluster(PROGRAM, tls=tls, setuptime=5000) as all:
+                a, b = all.start("a"), all.start("b")
+                self.assertEqual(b.do("ping a@127.0.0.1"), "pong")
+                a.do("serve s")
+                before = (a.memory(), descriptors(a))
+                liar = subprocess.Popen(
+                    [LIAR, str(port_of(a)), all.options["cookie"], tls, a.name],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+                def tell(data):
+                    liar.stdin.write(data.hex() + "\n")
+                    liar.stdin.flush()
+                    return liar.stdout.readline().strip()
+
+                for expected, lies in (("closed", CLOSES), ("open", LIVES)):
+                    for what, data in lies.items():
+                        with self.subTest(tls=tls, lie=what):
+                            self.assertEqual(tell(data), expected, a.log()[-2000:])
+                            self.assertIsNone(a.process.poll())
+                dice = random.Random(11)
+                for _ in range(100):
+                    kind = dice.choice((16, 17, 18, 19, 32, 33))
+                    tell(b"".join(frame(kind, dice.randbytes(dice.randrange(60)))
+                                  for _ in range(20)))
+                liar.stdin.close(), liar.wait()
+                liar.stdout.close()
+                self.assertIn("hello", b.do("call s a@127.0.0.1 hello"))
+                self.check(a, b, before)
+
     def check(self, node, friend, before):
         """The node lives, answers, and has kept nothing."""
         self.assertEqual(friend.do(f"ping {node.name}"), "pong")
@@ -82,13 +168,13 @@ class Hostile(unittest.TestCase):
                 port = port_of(a)
                 before = (a.memory(), descriptors(a))
                 dice = random.Random(7)
-                for _ in range(200):
-                    attack(port, dice.randbytes(dice.randrange(1, 2000)))
+                for _ in range(10):
+                    attack(port, *(dice.randbytes(dice.randrange(1, 2000)) for _ in range(50)))
                 # Lengths that are absurd, and frames that belong behind the proof.
                 for length in (0, 0xFFFFFFFF, 0x80000000, 0x7FFFFFFF, 1 << 24):
-                    for kind in (1, 2, 3, 16, 32, 33, 200):
-                        attack(port, length.to_bytes(4, "little") + bytes([kind]) + bytes(64))
-                        attack(port, length.to_bytes(4, "big") + bytes([kind]) + bytes(64))
+                    attack(port, *(length.to_bytes(4, order) + bytes([kind]) + bytes(64)
+                                   for kind in (1, 2, 3, 16, 32, 33, 200)
+                                   for order in ("little", "big")))
                 self.check(a, b, before)
 
     def test_every_part_of_a_handshake(self):
@@ -111,8 +197,9 @@ class Hostile(unittest.TestCase):
                     self.assertEqual(c._answer(15), "pang")
                 self.assertGreater(len(recorder.sent), 50)
                 before = (a.memory(), descriptors(a))
-                for end in range(1, len(recorder.sent), 3):
-                    attack(port, recorder.sent[:end])
+                truncated = [recorder.sent[:end] for end in range(1, len(recorder.sent))]
+                for i in range(0, len(truncated), 50):
+                    attack(port, *truncated[i:i + 50])
                 self.check(a, b, before)
 
     def test_half_open_connections_keep_nobody_out(self):
@@ -147,4 +234,4 @@ class Hostile(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], *sys.argv[2:]], verbosity=2, warnings="ignore")
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2, warnings="ignore")

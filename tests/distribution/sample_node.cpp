@@ -8,6 +8,7 @@
 #include "runtime/process_info.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/system_monitor.hpp"
+#include "tests/distribution/sample_shared.hpp"
 #include <unistd.h>
 #include <cstdio>
 #include <fstream>
@@ -396,6 +397,8 @@ std::string obey(const words& w) {
   }
   if (what == "memory") return memory();
   if (what == "processes") return std::to_string(roost::processes().size());
+  auto lost = [](const std::string& name) { happened("lost " + name); };
+  if (auto answer = roost::test::obey_shared(w, lost); !answer.empty()) return answer;
   throw std::invalid_argument("expected a known command, got " + what);
 }
 
