@@ -5,9 +5,9 @@
 // take any pid, and name_on("rooms", "b@host") addresses a registered name.
 //
 //   roost::runtime runtime;
-//   roost::node::start({.name = "a@127.0.0.1", .cookie = secret});       // run_application does
-//   this roost::node::ping("b@127.0.0.1").get()                               // ping_result::pong
-//   roost::node::list()                                                  // {"b@127.0.0.1"}
+//   roost::node::start({.name = "a@127.0.0.1", .cookie = secret});  // run_application does this
+//   roost::node::ping("b@127.0.0.1").get()                          // ping_result::pong
+//   roost::node::list()                                             // {"b@127.0.0.1"}
 //   roost::call(roost::server<rooms>("rooms", "b@127.0.0.1"), rooms::count{}).then(…)
 //
 //   roost::node::monitor_nodes(true);      // in a process, which then hears of each change:

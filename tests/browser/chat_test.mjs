@@ -314,6 +314,46 @@ async function story(test, browser, server) {
   });
 }
 
+async function storyOfTwoNodes(test, browser, [first, second]) {
+  const ann = await Visitor.open(browser, first, "Ann", desktop);
+  const ben = await Visitor.open(browser, first, "Ben", phone);
+  const choice = ben.page.getByLabel("Node of the cluster");
+  const goTo = async (server) => {
+    await choice.selectOption(server.node);
+    await ben.note(`You are on ${server.node} now.`).last().waitFor();
+    await ben.is("online");
+  };
+
+  await test("the page offers the other node once the two have found each other", async () => {
+    await ann.enter();
+    await ben.enter();
+    await choice.waitFor();
+    await ben.page.waitForFunction(() => document.querySelectorAll("#node option").length === 2);
+  });
+
+  await test("a window that goes to the other node is in the same room", async () => {
+    await goTo(second);
+    await ben.says("Hello from the other node.");
+    await ann.sees("Hello from the other node.");
+    await ann.says("Loud and clear.");
+    await ben.sees("Loud and clear.");
+    await ben.takes("phone-on-another-node");
+    await goTo(first);
+    await ben.says("And back.");
+    await ann.sees("And back.");
+    await goTo(second);
+  });
+
+  await test("when its node is killed, the window goes on at the other one", async () => {
+    await second.kill();
+    await ben.note(`You are on ${first.node} now.`).last().waitFor();
+    await ben.is("online");
+    await ben.says("Mine has died.");
+    await ann.sees("Mine has died.");
+    await ann.takes("desktop-after-the-loss-of-a-node");
+  });
+}
+
 // --- running it ----------------------------------------------------------------------------------
 
 async function load() {
@@ -338,17 +378,25 @@ async function main() {
   fs.mkdirSync(screenshots, { recursive: true });
   const browser = await load();
   const server = new Server(program);
+  const cluster = [];
   try {
     await server.start();
     await story(test, browser, server);
     await test("the server ends in order once more", async () => {
       assert.equal(await server.stop(), 0);
     });
+    const names = ["one", "two"].map((name) => `chat${process.pid}${name}`);
+    const hosts = names.map((name) => `${name}@127.0.0.1`);
+    cluster.push(...names.map((name) => new Server(program, { name, hosts })));
+    for (const one of cluster) await one.start();
+    await storyOfTwoNodes(test, browser, cluster);
   } finally {
     await browser.close();
-    await server.kill();
+    for (const one of [server, ...cluster]) await one.kill();
   }
-  if (failed) console.log(`--- the server wrote\n${server.text()}`);
+  if (failed)
+    for (const one of [server, ...cluster])
+      console.log(`--- ${one.node} wrote\n${one.text()}`);
   console.log(`${passed} passed, ${failed} failed`);
   return failed ? 1 : 0;
 }

@@ -18,8 +18,9 @@ export class Server {
   #lines = [];
   #waiting = [];
 
-  constructor(program) {
-    this.program = program;
+  /// The node is called name@127.0.0.1, and looks for those in `hosts`.
+  constructor(program, { name = `chat${process.pid}`, hosts = [] } = {}) {
+    Object.assign(this, { program, node: `${name}@127.0.0.1`, hosts });
   }
 
   /// Port 0: any free one, which the log tells.
@@ -27,12 +28,12 @@ export class Server {
     this.#lines = [];
     const settings = [
       `endpoint.http.port=${port}`, "chat.allow_crash=true", "logger.level=debug",
-      "logger.format=json",
+      "logger.format=json", ...(this.hosts.length ? [`cluster.hosts=[${this.hosts}]`] : []),
     ];
     this.process = spawn(this.program, ["start", ...settings.flatMap((one) => ["--set", one])], {
       stdio: ["ignore", "ignore", "pipe"],
       // A chat of somebody else may run here: two nodes of one name are refused.
-      env: { ...process.env, RELEASE_NODE: `chat${process.pid}@127.0.0.1` },
+      env: { ...process.env, RELEASE_NODE: this.node },
     });
     this.ended = new Promise((resolve) => {
       this.process.on("exit", (code, signal) => resolve(code ?? signal));
