@@ -5,9 +5,11 @@
 //   ├─ rooms                 a supervisor
 //   │  ├─ room:lobby         … its latest messages
 //   │  └─ …
-//   ├─ neighbours            the other nodes of the chat, and where their pages are
-//   └─ endpoint              the page and /socket: a process for each client, and one for each room
-//                            that a client is in
+//   ├─ endpoint              the page and /socket: a process for each client, and one for each room
+//   │                        that a client is in
+//   └─ neighbours            the other nodes of the chat, and where their pages are; after the
+//   endpoint,
+//                            whose port it tells them
 #include "channels/endpoint.hpp"
 #include "channels/pub_sub.hpp"
 #include "examples/chat/neighbours.hpp"
@@ -69,13 +71,13 @@ roost::supervisor_spec chat_supervisor() {
       .children = {
           roost::child<roost::pub_sub>({.name = "chat"}),
           roost::child<roost::supervisor>(rooms_supervisor()),
-          neighbours_child(),
           roost::child<roost::endpoint>({
               .pub_sub = "chat",
               .sockets = {roost::socket_at<user_socket>("/socket")},
               .routes = routes(),
               .static_files = "share/chat",
           }),
+          neighbours_child(),
       }};
 }
 

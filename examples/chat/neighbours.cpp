@@ -1,4 +1,5 @@
 #include "examples/chat/neighbours.hpp"
+#include "channels/endpoint.hpp"
 #include "runtime/config.hpp"
 #include "runtime/distribution/rpc.hpp"
 #include <map>
@@ -50,13 +51,13 @@ std::vector<neighbour> current_neighbours() {
 }
 
 std::string own_url() {
-  auto& config = roost::application_config();
-  auto port = config.get_in<int>("endpoint.http.port", 4000, 0, 65535);
-  return config.get<std::string>("chat.url", "http://127.0.0.1:" + std::to_string(port));
+  auto port = std::to_string(roost::endpoint_port());
+  return roost::application_config().get<std::string>("chat.url", "http://127.0.0.1:" + port);
 }
 
 roost::child_spec neighbours_child() {
-  own_url();  // a wrong key is found before anything starts
+  // A wrong key is found before anything starts.
+  roost::application_config().get<std::string>("chat.url", "");
   return roost::child<neighbours>({.name = "neighbours"});
 }
 

@@ -36,12 +36,14 @@ class Visitor {
   }
 
   constructor(context, page, server, name) {
-    Object.assign(this, { context, page, server, name, errors: [], received: [], sent: [] });
+    Object.assign(this, { context, page, server, name });
+    Object.assign(this, { errors: [], received: [], sent: [], sockets: [] });
     page.on("pageerror", (error) => this.errors.push(error.message));
     page.on("console", (line) => {
       if (line.type() === "error") this.errors.push(line.text());
     });
     page.on("websocket", (socket) => {
+      this.sockets.push(socket.url());
       socket.on("framereceived", ({ payload }) => this.received.push(payload));
       socket.on("framesent", ({ payload }) => this.sent.push(payload));
     });
@@ -322,6 +324,7 @@ async function storyOfTwoNodes(test, browser, [first, second]) {
     await choice.selectOption(server.node);
     await ben.note(`You are on ${server.node} now.`).last().waitFor();
     await ben.is("online");
+    assert.equal(await choice.inputValue(), server.node, "it should have stayed there");
   };
 
   await test("the page offers the other node once the two have found each other", async () => {
@@ -351,6 +354,7 @@ async function storyOfTwoNodes(test, browser, [first, second]) {
     await ben.says("Mine has died.");
     await ann.sees("Mine has died.");
     await ann.takes("desktop-after-the-loss-of-a-node");
+    assert.ok(ben.sockets.some((url) => url.includes(`:${second.port}/`)), `${ben.sockets}`);
   });
 }
 

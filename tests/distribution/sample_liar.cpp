@@ -24,7 +24,8 @@ constexpr int while_open_ms = 150;
 class liar {
  public:
   liar(std::uint16_t port, std::unique_ptr<secure_channel> channel, hello mine, std::string node)
-      : channel_(std::move(channel)), handshake_(handshake::side::client, std::move(mine), std::move(node)) {
+      : channel_(std::move(channel)),
+        handshake_(handshake::side::client, std::move(mine), std::move(node)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -133,8 +134,7 @@ int main(int, char** argv) {
       liar one{
           port,
           security->client(argv[4]),
-          {.node = "liar@127.0.0.1", .incarnation = ++incarnation, 
-           .max_message = 1 << 20},
+          {.node = "liar@127.0.0.1", .incarnation = ++incarnation, .max_message = 1 << 20},
           argv[4]};
       one.shake_hands();
       one.send(unhex(line));
