@@ -315,3 +315,29 @@ TEST_CASE("options of kubernetes that are wrong are refused") {
        .kubernetes_master = "h:1/path"},
       "expected kubernetes_master to be host[:port], got more");
 }
+
+TEST_CASE_FIXTURE(api_server, "kubernetes is set up by a configuration") {
+  set({{"web-0", "10.0.0.1"}});
+  auto conf = roost::config::from_text(
+      "cluster:\n"
+      "  topologies:\n"
+      "    k8s:\n"
+      "      strategy: Cluster.Strategy.Kubernetes\n"
+      "      mode: hostname\n"
+      "      kubernetes_node_basename: app\n"
+      "      kubernetes_selector: app=myapp\n"
+      "      kubernetes_namespace: prod\n"
+      "      kubernetes_service_name: web\n"
+      "      kubernetes_ip_lookup_mode: pods\n"
+      "      kubernetes_use_cached_resources: true\n"
+      "      kubernetes_service_account_path: " +
+          files().path(".") + "\n      kubernetes_master: " + address() + "\n",
+      "conf/app.yaml");
+  auto settings = read_topologies(conf, {});
+  conf.check_unknown();
+  REQUIRE(settings.topologies.size() == 1);
+  CHECK(settings.topologies[0].disconnect_vanished);
+  CHECK(settings.topologies[0].how->interval() == 5s);
+  CHECK(settings.topologies[0].how->look() == names{"app@web-0.web.prod.svc.cluster.local"});
+  CHECK(last_target().ends_with("/pods?labelSelector=app%3Dmyapp&resourceVersion=0"));
+}
