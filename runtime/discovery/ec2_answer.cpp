@@ -2,6 +2,7 @@
 #include "runtime/net/xml.hpp"
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace roost::discovery {
 namespace {

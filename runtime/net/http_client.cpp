@@ -8,7 +8,9 @@
 #include <boost/beast/http.hpp>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <sys/socket.h>
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <optional>
 
@@ -106,13 +108,23 @@ class exchange {
     for (auto& address : addresses) {
       // A silent address may not use up the time of those that follow.
       auto until = clock::now() + (deadline_ - clock::now()) / waiting--;
-      error_code ignored;
-      socket_.close(ignored);
       tcp::endpoint endpoint(asio::ip::make_address(address), url_.port);
-      error = finish(until, [&](auto done) { socket_.async_connect(endpoint, std::move(done)); });
+      error = open(endpoint.protocol());
+      if (!error)
+        error = finish(until, [&](auto done) { socket_.async_connect(endpoint, std::move(done)); });
       if (!error) return;
     }
     throw failure("take a connection", error);
+  }
+
+  /// Anew. Asio would open it without CLOEXEC, so that programs started meanwhile kept it open.
+  error_code open(const tcp& protocol) {
+    error_code error;
+    socket_.close(error);
+    auto fd = ::socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC, protocol.protocol());
+    if (fd < 0) return {errno, boost::system::system_category()};
+    socket_.assign(protocol, fd, error);
+    return error;
   }
 
   ssl::context make_settings() const {

@@ -1,6 +1,7 @@
 #include "runtime/net/http_client.hpp"
 #include "tests/net/http_server.hpp"
 #include "tests/net/name_server.hpp"
+#include <poll.h>
 #include <cstdlib>
 
 using namespace roost::net;
