@@ -18,9 +18,8 @@ using simdjson::dom::object;
 template <class T>
 bool find(object in, std::string_view key, T& value, const std::string& kind) {
   element found;
-  auto error = in.at_key(key).get(found);
-  if (error == simdjson::NO_SUCH_FIELD || (!error && found.is_null())) return false;
-  if (error || found.get(value)) refuse(kind + " at " + std::string(key));
+  if (in.at_key(key).get(found) || found.is_null()) return false;
+  if (found.get(value)) refuse(kind + " at " + std::string(key));
   return true;
 }
 

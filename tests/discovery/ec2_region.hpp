@@ -128,15 +128,18 @@ struct instance {
   std::string state = "running";
 };
 
-/// The API of EC2 in eu-central-1, and the metadata service of its instance i-1.
+/// The API of EC2 in eu-central-1, which the system trusts, and the metadata service of its
+/// instance i-1.
 class region {
  public:
   region() {
     for (auto* name : {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
       ::unsetenv(name);
+    ::setenv("SSL_CERT_FILE", files_.write("ca.crt", authority_.pem()).c_str(), 1);
     issue("ROLE1", 60min);
     state_.instances = {{"i-1", "10.0.0.1"}};
   }
+  ~region() { ::unsetenv("SSL_CERT_FILE"); }
 
   struct state {
     std::vector<instance> instances;
@@ -266,8 +269,10 @@ class region {
 
   std::mutex mutex_;
   state state_;
+  authority authority_;
+  directory files_;
   http_server metadata_{[this](auto& request) { return tell(request); }};
-  http_server api_{[this](auto& request) { return answer(request); }};
+  http_server api_{[this](auto& request) { return answer(request); }, local_identity(authority_)};
 };
 
 }  // namespace roost::test

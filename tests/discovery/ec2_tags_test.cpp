@@ -172,6 +172,14 @@ TEST_CASE_FIXTURE(region, "what is no answer of EC2 is an error, and never nobod
   CHECK(look(known).empty());
 }
 
+TEST_CASE_FIXTURE(region, "an API that nobody trusts gets no question") {
+  authority other;
+  directory files;
+  ::setenv("SSL_CERT_FILE", files.write("ca.crt", other.pem()).c_str(), 1);
+  CHECK(contains(failure_of(options()), "to prove its name by a certificate, got"));
+  CHECK(with([](state& all) { return all.last_form; }).empty());
+}
+
 TEST_CASE_FIXTURE(region, "a metadata service that nobody runs is an error in time") {
   tcp_server silent([](tcp::socket& socket) {
     char byte;
