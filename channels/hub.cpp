@@ -309,9 +309,10 @@ bool hub::dispatch(shard& shard, pid except, const outgoing_broadcast& message) 
       if (dispatcher)
         chosen_from.push_back({one.process, one.metadata});
       else if (one.process != except)
-        send(one.process, broadcast_message{
-                              std::string(message.topic), std::string(message.event),
-                              message.payload});
+        send(
+            one.process,
+            broadcast_message{
+                std::string(message.topic), std::string(message.event), message.payload});
     }
     counts = entry->second.workers;
   }
@@ -333,8 +334,7 @@ broadcast_result hub::broadcast(pid except, const outgoing_broadcast& message) {
     std::shared_lock guard{shard.mutex};
     if (shard.adapter != nullptr) result = shard.adapter->broadcast(message);
   }
-  if (result == broadcast_result::unreachable)
-    unreachable_.fetch_add(1, std::memory_order_relaxed);
+  if (result == broadcast_result::unreachable) unreachable_.fetch_add(1, std::memory_order_relaxed);
   dispatch(shard, except, message);
   return result;
 }

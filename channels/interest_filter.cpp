@@ -94,8 +94,7 @@ std::optional<interest_delta> own_interest::take_changes() {
   std::sort(touched.begin(), touched.end());
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   interest_delta delta;
-  for (auto position : touched)
-    (is_set(position) ? delta.set : delta.cleared).push_back(position);
+  for (auto position : touched) (is_set(position) ? delta.set : delta.cleared).push_back(position);
   return delta;
 }
 

@@ -1,12 +1,14 @@
-// private: which topics a node has subscribers of, in few bytes, for other nodes. Pure: no processes.
+// private: which topics a node has subscribers of, in few bytes, for other nodes. Pure: no
+// processes.
 //
-// A Bloom filter: each topic sets four bits, chosen by its hash; a node whose four bits of a topic are
-// not all set has no subscriber of it. At eight bits for a topic or more, a topic that nobody there
-// subscribes to seems wanted in 2.4 % of all cases or fewer. The filter grows and shrinks with the
-// number of topics, from 1 KiB to 1 MiB; above 1,048,576 topics it becomes less exact, never wrong.
+// A Bloom filter: each topic sets four bits, chosen by its hash; a node whose four bits of a topic
+// are not all set has no subscriber of it. At eight bits for a topic or more, a topic that nobody
+// there subscribes to seems wanted in 2.4 % of all cases or fewer. The filter grows and shrinks
+// with the number of topics, from 1 KiB to 1 MiB; above 1,048,576 topics it becomes less exact,
+// never wrong.
 //
-// The node itself counts how many topics set each bit, so that bits can be cleared again; others have
-// the bits alone.
+// The node itself counts how many topics set each bit, so that bits can be cleared again; others
+// have the bits alone.
 #pragma once
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
@@ -59,8 +61,8 @@ class own_interest {
 
   boost::unordered_flat_map<std::uint64_t, std::uint32_t> topics_;  // hash, how many have it
   unsigned bits_ = least_interest_bits;
-  // Of topics for each bit. One that has reached the greatest number stays there until the filter is
-  // made anew: it would not know when to become 0.
+  // Of topics for each bit. One that has reached the greatest number stays there until the filter
+  // is made anew: it would not know when to become 0.
   std::vector<std::uint8_t> counts_;
   std::vector<std::uint32_t> touched_;
   bool resized_ = false;

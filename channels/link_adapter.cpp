@@ -11,12 +11,12 @@ bool link_table::send_to(const peer& peer, const outgoing_broadcast& message) {
   if (peer.takers.empty()) return true;
   auto to = peer.takers[std::hash<pid>{}(self()) % peer.takers.size()];
   try {
-    auto status =
-        send(to,
-             remote_broadcast{
-                 std::string(message.topic), std::string(message.event), message.payload,
-                 std::string(message.dispatcher)},
-             {.noconnect = true});
+    auto status = send(
+        to,
+        remote_broadcast{
+            std::string(message.topic), std::string(message.event), message.payload,
+            std::string(message.dispatcher)},
+        {.noconnect = true});
     if (status != send_status::ok) return false;
     sent_.fetch_add(1, std::memory_order_relaxed);
     return true;
@@ -38,8 +38,8 @@ broadcast_result link_table::direct_broadcast(
     std::string_view node, const outgoing_broadcast& message) {
   std::shared_lock guard{peers_mutex_};
   auto found = peers_.find(node);
-  bool sent = found != peers_.end() && !found->second.takers.empty() &&
-              send_to(found->second, message);
+  bool sent =
+      found != peers_.end() && !found->second.takers.empty() && send_to(found->second, message);
   return sent ? broadcast_result::ok : broadcast_result::unreachable;
 }
 

@@ -1,14 +1,15 @@
 // private: the adapters that send broadcasts over the links between nodes, process to process.
 //
-// On each node that has the pub_sub, some processes take what comes (pool_size of them), and one leads:
-// it knows who there is on other nodes, from a scope of process groups of the pub_sub's own. A sender
-// looks the other nodes up and sends to a process of each, always the same one, so that its messages
-// keep their order.
+// On each node that has the pub_sub, some processes take what comes (pool_size of them), and one
+// leads: it knows who there is on other nodes, from a scope of process groups of the pub_sub's own.
+// A sender looks the other nodes up and sends to a process of each, always the same one, so that
+// its messages keep their order.
 //
-// With interest: a node that learns of another one's leader asks it what its node subscribes to, and is
-// then told the whole and after that what changes, gathered for a turn of the leader. Until it has been
-// told, and whenever something is wrong with what it was told, it sends that node everything. A
-// leader asks again after every loss of the connection, since the other one forgets whom it told.
+// With interest: a node that learns of another one's leader asks it what its node subscribes to,
+// and is then told the whole and after that what changes, gathered for a turn of the leader. Until
+// it has been told, and whenever something is wrong with what it was told, it sends that node
+// everything. A leader asks again after every loss of the connection, since the other one forgets
+// whom it told.
 #pragma once
 #include "channels/interest_filter.hpp"
 #include "channels/pub_sub_adapter.hpp"

@@ -105,9 +105,7 @@ class link_leader {
   }
 
   // What others subscribe to.
-  void handle_info(const interest_told& told) {
-    table_->told(node_of(told.from), told.snapshot);
-  }
+  void handle_info(const interest_told& told) { table_->told(node_of(told.from), told.snapshot); }
   void handle_info(const interest_changed& told) {
     // Something got lost, which only a mistake can do: the whole sets it right.
     if (!table_->told(node_of(told.from), told.delta)) ask(told.from);
@@ -204,8 +202,8 @@ class link_leader {
     }
   }
 
-  /// Asks all connected nodes; those that have no such pub_sub, or are lost, need not answer. What they
-  /// were told before comes before the question.
+  /// Asks all connected nodes; those that have no such pub_sub, or are lost, need not answer. What
+  /// they were told before comes before the question.
   void begin_syncs() {
     for (auto& [leader, listener] : listeners_)
       if (listener.lags) return;  // until it does not: see again
@@ -230,7 +228,7 @@ class link_leader {
   std::shared_ptr<link_table> table_;
   std::string scope_;
   std::map<pid, listener> listeners_;  // leaders of other nodes
-  std::set<pid> leaders_;  // this node's too
+  std::set<pid> leaders_;              // this node's too
   std::vector<stranger> strangers_;
   std::vector<std::function<void()>> syncs_;  // to begin
   bool timer_runs_ = false;

@@ -1,5 +1,5 @@
-// A node for the contract of pub_sub's adapters: takes its options as key=value, then obeys one command
-// per line and answers one line, `ok …` or `error …`. See pub_sub_contract.py.
+// A node for the contract of pub_sub's adapters: takes its options as key=value, then obeys one
+// command per line and answers one line, `ok …` or `error …`. See pub_sub_contract.py.
 //
 //   sample_pub_sub name=a@127.0.0.1 cookie=… epmd_port=4000 adapter=pg pool=1 wants=b@127.0.0.1
 #include "channels/pub_sub.hpp"
@@ -39,9 +39,7 @@ struct listener {
     return true;
   }
   std::string handle_call(heard) { return std::exchange(texts, {}); }
-  std::string handle_call(disorder) {
-    return std::to_string(count) + " " + std::to_string(wrong);
-  }
+  std::string handle_call(disorder) { return std::to_string(count) + " " + std::to_string(wrong); }
   void handle_info(const roost::pub_sub_gap& gap) { texts += " gap:" + gap.topic; }
   void handle_info(const roost::broadcast_message& message) {
     if (message.event == "numbered") return take(message.payload);
@@ -149,14 +147,14 @@ std::string obey(const words& w) {
   if (what == "heard") return "-" + roost::call(listener_named(w.at(1)), listener::heard{}).get();
   if (what == "disorder") return roost::call(listener_named(w.at(1)), listener::disorder{}).get();
   if (what == "broadcast")
-    return outcome(roost::broadcast(bus, w.at(1), "said", saying(w.at(2)), w.size() > 3 ? w[3] : ""));
+    return outcome(
+        roost::broadcast(bus, w.at(1), "said", saying(w.at(2)), w.size() > 3 ? w[3] : ""));
   if (what == "binary")
     return outcome(roost::broadcast(bus, w.at(1), "said", roost::payload::binary(w.at(2))));
   if (what == "other") return outcome(roost::broadcast("other", w.at(1), "said", saying(w.at(2))));
   if (what == "from") {  // from LABEL TOPIC TEXT
-    in(w.at(1), [&] {
-      roost::broadcast_from(bus, roost::self(), w.at(2), "said", saying(w.at(3)));
-    });
+    in(w.at(1),
+       [&] { roost::broadcast_from(bus, roost::self(), w.at(2), "said", saying(w.at(3))); });
     return "sent";
   }
   if (what == "local") {
