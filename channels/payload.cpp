@@ -1,5 +1,6 @@
 #include "channels/payload.hpp"
 #include "channels/json_scanner.hpp"
+#include "runtime/wire.hpp"
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -98,6 +99,25 @@ const json& payload::parse_value() const {
   if (!block_->value.compare_exchange_strong(theirs, mine.get(), std::memory_order_acq_rel))
     return *theirs;
   return *mine.release();
+}
+
+void wire_encode(detail::wire_writer& out, const payload& value) {
+  out.byte(value.is_binary() ? 1 : 0);
+  out.text(value.contents());
+}
+
+void wire_decode(detail::wire_reader& in, payload& value) {
+  auto kind = in.byte();
+  auto contents = in.text();
+  if (kind > 1)
+    throw decode_error("expected the kind of a payload to be 0 or 1, got " + std::to_string(kind));
+  if (kind == 1) {
+    value = payload::binary(contents);
+    return;
+  }
+  auto checked = payload::parse(contents);
+  if (!checked) throw decode_error("expected a payload to be JSON, got another text");
+  value = std::move(*checked);
 }
 
 }  // namespace roost

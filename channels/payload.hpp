@@ -25,6 +25,11 @@
 
 namespace roost {
 
+namespace detail {
+class wire_writer;
+class wire_reader;
+}  // namespace detail
+
 class payload {
  public:
   payload() noexcept = default;  // {}
@@ -82,6 +87,10 @@ class payload {
   friend bool operator==(const payload& left, const payload& right) noexcept {
     return left.is_binary() == right.is_binary() && left.contents() == right.contents();
   }
+
+  // Between nodes (codec.hpp): a byte, 1 for binary, and the contents. JSON is checked on arrival.
+  friend void wire_encode(detail::wire_writer& out, const payload& value);
+  friend void wire_decode(detail::wire_reader& in, payload& value);
 
  private:
   // One allocation: this header, then `size` bytes.

@@ -11,11 +11,12 @@
 // or, for a pub_sub whose spec names none, one key of the configuration: `pub_sub.adapter: redis`.
 //
 // Writing one: derive from pub_sub_adapter and pass a pub_sub_adapter_spec. It has to pass
-// tests/channels/pub_sub_contract.hpp.
+// tests/channels/pub_sub_contract.py.
 //
 // Source: Phoenix.PubSub.Adapter.
 #pragma once
 #include "channels/payload.hpp"
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,6 +44,8 @@ class pub_sub_local {
  public:
   virtual ~pub_sub_local() = default;
   virtual const std::string& name() const noexcept = 0;
+  /// How many processes take what comes from other nodes.
+  virtual std::uint32_t pool_size() const noexcept = 0;
 
   /// A broadcast of another node: hands it to this node's subscribers. What one thread or process
   /// delivers on a topic arrives in that order.
@@ -82,6 +85,9 @@ class pub_sub_adapter {
   /// To that node, which is another one.
   virtual broadcast_result direct_broadcast(
       std::string_view node, const outgoing_broadcast& message) = 0;
+
+  /// How many messages it has sent to other nodes, or to what stands between.
+  virtual std::uint64_t sent() const noexcept = 0;
 
   /// The topic has got its first subscriber here, or has lost its last one. For one topic they come
   /// in order.

@@ -1,11 +1,14 @@
 #include "runtime/discovery/topologies.hpp"
 #include "runtime/discovery/dns_poll.hpp"
+#include "runtime/discovery/ec2_tags.hpp"
 #include "runtime/discovery/epmd.hpp"
 #include "runtime/discovery/gossip.hpp"
 #include "runtime/discovery/hosts_file.hpp"
+#include "runtime/discovery/kubernetes.hpp"
 #include "runtime/discovery/kubernetes_dns.hpp"
 #include "runtime/discovery/kubernetes_dns_srv.hpp"
 #include "runtime/discovery/local.hpp"
+#include "runtime/net/http_client.hpp"
 #include "runtime/node_table.hpp"
 #include <arpa/inet.h>
 #include <algorithm>
@@ -94,6 +97,40 @@ std::string server_of(const config& section) {
   return server;
 }
 
+std::string text_of(const config& section, std::string_view key, std::string_view expectation) {
+  auto text = section.require<std::string>(key);
+  if (text.empty()) throw section.error(key, expectation);
+  return text;
+}
+
+std::string url_of(const config& section, std::string_view key, std::string fallback) {
+  auto text = section.get<std::string>(key, std::move(fallback));
+  try {
+    if (text.empty() || net::parse_http_url(text).target == "/") return text;
+  } catch (const net::http_error&) {
+    // Told with its place below.
+  }
+  throw section.error(key, "http://host[:port] or https://host[:port]");
+}
+
+template <class T>
+struct choice {
+  std::string_view name;
+  T value;
+};
+
+/// The first one is the default.
+template <class T, std::size_t N>
+T choice_of(const config& section, std::string_view key, const choice<T> (&choices)[N]) {
+  auto name = section.get<std::string>(key, std::string(choices[0].name));
+  std::string known;
+  for (auto& each : choices) {
+    if (name == each.name) return each.value;
+    known += (known.empty() ? "" : ", ") + std::string(each.name);
+  }
+  throw section.error(key, "one of " + known);
+}
+
 // --- strategies ----------------------------------------------------------------------------------
 
 made make_epmd(const config& section, const bindings&) {
@@ -163,9 +200,56 @@ made make_kubernetes_dns_srv(const config& section, const bindings&) {
       .server = server_of(section)});
 }
 
+made make_kubernetes(const config& section, const bindings&) {
+  using naming = kubernetes::naming;
+  using lookup = kubernetes::lookup;
+  kubernetes::options options;
+  options.kubernetes_node_basename = basename_of(section, "kubernetes_node_basename");
+  options.kubernetes_selector =
+      text_of(section, "kubernetes_selector", "labels of pods, as app=myapp");
+  options.kubernetes_namespace = section.get<std::string>("kubernetes_namespace", "");
+  options.mode = choice_of<naming>(
+      section, "mode", {{"ip", naming::ip}, {"dns", naming::dns}, {"hostname", naming::hostname}});
+  if (options.mode == naming::hostname || section.has("kubernetes_service_name"))
+    options.kubernetes_service_name = host_of(section, "kubernetes_service_name");
+  options.kubernetes_ip_lookup_mode = choice_of<lookup>(
+      section, "kubernetes_ip_lookup_mode",
+      {{"endpoints", lookup::endpoints}, {"pods", lookup::pods}});
+  options.kubernetes_use_cached_resources = section.get("kubernetes_use_cached_resources", false);
+  options.kubernetes_cluster_name =
+      section.get("kubernetes_cluster_name", options.kubernetes_cluster_name);
+  options.kubernetes_service_account_path =
+      section.get("kubernetes_service_account_path", options.kubernetes_service_account_path);
+  options.kubernetes_master = section.get<std::string>("kubernetes_master", "");
+  options.polling_interval = polling_interval_of(section);
+  try {
+    return std::make_shared<kubernetes>(std::move(options));
+  } catch (const std::invalid_argument&) {
+    throw section.error("kubernetes_master", "host or host:port");  // all else has been checked
+  }
+}
+
+made make_ec2_tags(const config& section, const bindings&) {
+  using address = ec2_tags::address;
+  ec2_tags::options options;
+  options.ec2_tagname = text_of(section, "ec2_tagname", "the name of a tag");
+  options.ec2_tagvalue = section.get<std::string>("ec2_tagvalue", "");
+  if (section.has("app_prefix")) options.app_prefix = basename_of(section, "app_prefix");
+  options.ip_type = choice_of<address>(
+      section, "ip_type",
+      {{"private", address::private_ip},
+       {"public", address::public_ip},
+       {"private_dns", address::private_dns}});
+  options.region = section.get<std::string>("region", "");
+  options.endpoint = url_of(section, "endpoint", "");
+  options.metadata_endpoint = url_of(section, "metadata_endpoint", options.metadata_endpoint);
+  options.polling_interval = polling_interval_of(section);
+  return std::make_shared<ec2_tags>(std::move(options));
+}
+
 struct kind {
   std::string_view name;
-  std::string_view alias;  // libcluster's, without Cluster.Strategy.
+  std::string_view alias;  // libcluster's, without Elixir. and Cluster.Strategy.
   bool disconnects;        // nodes that vanished, unless the configuration says otherwise
   made (*make)(const config& section, const bindings& node);
 };
@@ -177,8 +261,10 @@ constexpr std::array kinds{
     kind{"hosts_file", "ErlangHosts", false, make_hosts_file},
     kind{"gossip", "Gossip", false, make_gossip},
     kind{"dns_poll", "DNSPoll", true, make_dns_poll},
+    kind{"kubernetes", "Kubernetes", true, make_kubernetes},
     kind{"kubernetes_dns", "Kubernetes.DNS", true, make_kubernetes_dns},
     kind{"kubernetes_dns_srv", "Kubernetes.DNSSRV", true, make_kubernetes_dns_srv},
+    kind{"ec2_tags", "ClusterEC2.Strategy.Tags", true, make_ec2_tags},
 };
 
 const kind* find_kind(std::string_view name) {

@@ -3,6 +3,7 @@
 #include <arpa/nameser.h>
 #include <netdb.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -74,6 +75,24 @@ class channel {
     return answer->value_or(reply{});
   }
 
+  struct addresses {
+    int status = ARES_ETIMEOUT;
+    std::vector<std::string> found;
+  };
+
+  addresses resolve(const std::string& host, clock::time_point deadline) {
+    auto answer = std::make_shared<std::optional<addresses>>();
+    ares_addrinfo_hints hints{};
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    ares_getaddrinfo(
+        ares_, host.c_str(), nullptr, &hints, take_addresses,
+        new std::shared_ptr<std::optional<addresses>>(answer));
+    while (!*answer && clock::now() < deadline) wait(deadline);
+    if (!*answer) ares_cancel(ares_);
+    return answer->value_or(addresses{});
+  }
+
   /// The full names to try, as resolv.conf has it.
   std::vector<std::string> candidates(const std::string& name) const {
     if (name.ends_with('.')) return {name};
@@ -92,6 +111,22 @@ class channel {
     auto& result = (*answer)->emplace();
     result.status = status;
     if (bytes != nullptr) result.bytes.assign(bytes, bytes + size);
+  }
+
+  static void take_addresses(void* argument, int status, int, ares_addrinfo* list) {
+    std::unique_ptr<std::shared_ptr<std::optional<addresses>>> answer(
+        static_cast<std::shared_ptr<std::optional<addresses>>*>(argument));
+    if (status == ARES_ECANCELLED || status == ARES_EDESTRUCTION) status = ARES_ETIMEOUT;
+    auto& result = (*answer)->emplace();
+    result.status = status;
+    if (list == nullptr) return;
+    for (auto* node = list->nodes; node != nullptr; node = node->ai_next) {
+      char text[NI_MAXHOST];
+      if (::getnameinfo(
+              node->ai_addr, node->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST) == 0)
+        result.found.emplace_back(text);
+    }
+    ares_freeaddrinfo(list);
   }
 
   void wait(clock::time_point deadline) {
@@ -247,6 +282,17 @@ dns_answer ask_dns(const dns_question& question) {
   // Nobody may be told to be gone because somebody could not be asked.
   if (failure) throw *failure;
   return answer;
+}
+
+std::vector<std::string> addresses_of(const dns_question& question) {
+  auto deadline = clock::now() + question.timeout;
+  auto addresses = channel(question).resolve(question.name, deadline);
+  if (addresses.status == ARES_SUCCESS && !addresses.found.empty()) return addresses.found;
+  auto nobody = addresses.status == ARES_SUCCESS || addresses.status == ARES_ENODATA ||
+                addresses.status == ARES_ENOTFOUND;
+  throw dns_error(
+      "expected the host " + question.name + " to have an address, got " +
+      (nobody ? std::string("none") : reason_of(addresses.status)));
 }
 
 }  // namespace roost::net

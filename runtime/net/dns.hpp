@@ -50,4 +50,9 @@ class dns_error : public std::runtime_error {
 /// Throws dns_error with a sentence when nobody can tell.
 dns_answer ask_dns(const dns_question& question);
 
+/// The addresses of a host, of both families whatever the question's type, in the order in which
+/// to try them: from /etc/hosts, or from the name servers. An address is its own. Throws dns_error
+/// also when there are none.
+std::vector<std::string> addresses_of(const dns_question& question);
+
 }  // namespace roost::net

@@ -96,6 +96,12 @@ TEST_CASE("strategies go by libcluster's names as well") {
   CHECK(name("ErlangHosts") == "hosts_file");
   CHECK(name("Cluster.Strategy.Gossip") == "gossip");
   CHECK(name("DNSPoll", ", query: q, node_basename: b") == "dns_poll");
+  CHECK(
+      name(
+          "Cluster.Strategy.Kubernetes",
+          ", kubernetes_node_basename: a, kubernetes_selector: a=b") == "kubernetes");
+  CHECK(name("Elixir.ClusterEC2.Strategy.Tags", ", ec2_tagname: a") == "ec2_tags");
+  CHECK(name("ClusterEC2.Strategy.Tags", ", ec2_tagname: a") == "ec2_tags");
   CHECK(name("Kubernetes.DNS", ", service: s, application_name: a") == "kubernetes_dns");
   CHECK(
       name(
@@ -138,6 +144,28 @@ TEST_CASE("options that are missing or wrong are told with their place") {
   tells(
       "strategy: dns_poll, query: q, node_basename: b, server: nowhere",
       "x.server to be address:port of a name server, got nowhere");
+  std::string k8s = "strategy: kubernetes, kubernetes_node_basename: a, kubernetes_selector: app=a";
+  CHECK(failure_of(k8s) == "no error");
+  tells("strategy: kubernetes, kubernetes_selector: app=a", "x.kubernetes_node_basename to be set");
+  tells("strategy: kubernetes, kubernetes_node_basename: a", "x.kubernetes_selector to be set");
+  tells(k8s + ", mode: fqdn", "x.mode to be one of ip, dns, hostname, got fqdn (conf/app.yaml:3)");
+  tells(k8s + ", mode: hostname", "x.kubernetes_service_name to be set");
+  tells(
+      k8s + ", kubernetes_ip_lookup_mode: nodes",
+      "x.kubernetes_ip_lookup_mode to be one of endpoints, pods, got nodes");
+  tells(
+      k8s + ", kubernetes_master: \"h:1/a\"",
+      "x.kubernetes_master to be host or host:port, got h:1/a");
+  tells("strategy: ec2_tags", "x.ec2_tagname to be set");
+  tells(
+      "strategy: ec2_tags, ec2_tagname: a, ip_type: any",
+      "x.ip_type to be one of private, public, private_dns, got any");
+  tells(
+      "strategy: ec2_tags, ec2_tagname: a, endpoint: ec2.example.com",
+      "x.endpoint to be http://host[:port] or https://host[:port], got ec2.example.com");
+  tells(
+      "strategy: ec2_tags, ec2_tagname: a, app_prefix: a@b",
+      "x.app_prefix to be the part of node names before @, got a@b");
   tells("strategy: gossip, port: 70000", "x.port to be 1–65535, got 70000");
   tells("strategy: gossip, if_addr: eth0", "x.if_addr to be an IPv4 address, got eth0");
   tells("strategy: gossip, multicast_ttl: 256", "x.multicast_ttl to be 0–255");
