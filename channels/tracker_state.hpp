@@ -1,118 +1,109 @@
-// private: who is present, as nodes tell each other. Pure: no processes, no clocks.
+// private: everything that one shard of a tracker knows: its own presences and those of the others,
+// who of them is there, and the index of what can be seen. Pure but for the index: no processes, no
+// clocks, nothing is sent.
 //
-// A replica is a node from its start to its end. It alone adds and removes its presences, and numbers
-// each change: a presence is known by the number that it was added with (its dot), a removal uses up a
-// number as well. What somebody knows of a replica is the presences, and the set of numbers that it
-// has heard of (the causal context), as intervals: usually one. A presence whose number was heard of
-// and that is not there has been removed; so knowledge can be put together in any order, twice, or in
-// part, and comes to the same (an observed-remove set without tombstones, per replica). A gap in the
-// intervals says that something was missed, a removal included.
+// Of each other node one replica is known, the latest. It is *down* while its node is thought lost:
+// then its presences are kept, but not seen, and come back with it. What the functions answer is
+// what somebody who watches the topics has to be told.
 //
-// Source: Phoenix.Tracker.State; Bieniusa and others, "An optimized conflict-free replicated set".
+// Thread safety: one at a time, but for index().
 #pragma once
-#include "channels/payload.hpp"
-#include "runtime/pid.hpp"
-#include <boost/unordered/unordered_flat_map.hpp>
-#include <cstdint>
+#include "channels/presence_index.hpp"
 #include <map>
-#include <string>
-#include <vector>
+#include <optional>
 
 namespace roost::detail {
 
-struct replica_id {
-  std::string node;
-  std::uint64_t incarnation = 0;  // of the same node the later one has the greater number
-  friend auto operator<=>(const replica_id&, const replica_id&) = default;
+struct presence_changes {
+  std::vector<tracked_ptr> joins = {};
+  std::vector<tracked_ptr> leaves = {};
+
+  bool empty() const noexcept { return joins.empty() && leaves.empty(); }
+  void append(presence_changes other);
 };
 
-/// Numbers from `first` to `last`, both included.
-struct number_range {
-  std::uint64_t first = 0;
-  std::uint64_t last = 0;
-  friend bool operator==(const number_range&, const number_range&) = default;
-};
-
-/// A set of numbers, as ranges in order that do not touch.
-class causal_context {
+class tracker_state {
  public:
-  causal_context() = default;
-  /// Of any ranges: those of another node may overlap.
-  explicit causal_context(const std::vector<number_range>& ranges);
-
-  bool contains(std::uint64_t number) const noexcept;
-  /// Whether it has all from 1 to `number`.
-  bool reaches(std::uint64_t number) const noexcept;
-  void add(number_range range);
-  void add(const causal_context& other);
-  const std::vector<number_range>& ranges() const noexcept { return ranges_; }
-  friend bool operator==(const causal_context&, const causal_context&) = default;
-
- private:
-  std::vector<number_range> ranges_;
-};
-
-struct tracked {
-  pid process;
-  std::string topic;
-  std::string key;
-  payload meta;
-  friend bool operator==(const tracked&, const tracked&) = default;
-};
-
-/// A part of what there is to know of one replica, as it travels.
-struct tracker_delta {
-  std::vector<number_range> heard = {};
-  std::vector<std::pair<std::uint64_t, tracked>> present = {};  // by number
-
-  bool empty() const noexcept { return heard.empty(); }
-};
-
-/// What both know. Commutative, associative and idempotent.
-tracker_delta merge(const tracker_delta& one, const tracker_delta& other);
-
-/// What one replica has present, as known here.
-class replica_presences {
- public:
-  using map = std::map<std::uint64_t, tracked>;
-  struct changes {
-    std::vector<std::pair<std::uint64_t, tracked>> joins;
-    std::vector<std::pair<std::uint64_t, tracked>> leaves;
-    bool empty() const noexcept { return joins.empty() && leaves.empty(); }
+  struct replica {
+    std::uint64_t incarnation = 0;
+    std::uint32_t number = 0;  // in the index
+    bool is_down = false;
+    replica_presences presences = {};
   };
 
-  const map& present() const noexcept { return present_; }
-  const causal_context& heard() const noexcept { return heard_; }
+  tracker_state(replica_id self, std::vector<std::size_t> max_delta_sizes);
 
-  changes merge(const tracker_delta& delta);
-  tracker_delta whole() const;
+  const replica_id& self() const noexcept { return self_; }
+  own_presences& own() noexcept { return own_; }
+  const own_presences& own() const noexcept { return own_; }
+  const presence_index& index() const noexcept { return index_; }
 
-  friend bool operator==(const replica_presences&, const replica_presences&) = default;
+  // --- this node's
+  /// The presence of a process; `is_first`: it has no other. Null: it has this key there already.
+  struct joined {
+    tracked_ptr value;
+    bool is_first = false;
+  };
+  joined join(pid process, std::string topic, std::string key, const payload& meta);
+  /// Nothing: it is not there.
+  tracked_ptr find(pid process, std::string_view topic, std::string_view key) const;
+  /// Null: it is not there.
+  tracked_ptr update(
+      pid process, std::string_view topic, std::string_view key, const payload& meta);
+  /// Answers whether it was there.
+  bool leave(pid process, std::string_view topic, std::string_view key);
+  /// Everything that the process has.
+  bool leave(pid process);
+  std::vector<pid> processes() const;
+  bool has(pid process) const { return by_process_.contains(process); }
+  /// What join, update and leave did since this was called before.
+  presence_changes take_own_changes() { return std::exchange(own_changes_, {}); }
+  /// The node has been given another name, or it begins again: all as before, but to be told anew.
+  void rename(replica_id self);
+
+  // --- the others'
+  const std::map<std::string, replica, std::less<>>& replicas() const noexcept { return replicas_; }
+  replica* find_replica(std::string_view node);
+  /// Makes it known; an earlier replica of that node is removed.
+  replica& replica_appeared(const replica_id& id, presence_changes& changes);
+  void merge(replica& replica, const tracker_delta& delta, presence_changes& changes);
+  void replica_down(replica& replica, presence_changes& changes);
+  void replica_up(replica& replica, presence_changes& changes);
+  void remove_replica(std::string_view node, presence_changes& changes);
+  /// All that are down. Answers their names.
+  std::vector<std::string> remove_down_replicas();
 
  private:
-  map present_;
-  causal_context heard_;
+  // The views are of the value.
+  struct place {
+    std::string_view topic;
+    std::string_view key;
+    friend auto operator<=>(const place&, const place&) = default;
+  };
+  using places = std::map<place, numbered>;
+
+  tracked_ptr add(
+      places& there, std::string topic, std::string key, const payload& meta,
+      std::string_view ref_before);
+  void remove(const numbered& one);
+  void show(replica& replica, presence_changes& changes);
+  void hide(replica& replica, presence_changes& changes);
+
+  replica_id self_;
+  std::vector<std::size_t> max_delta_sizes_;
+  std::uint64_t seed_;  // of references
+  own_presences own_;
+  presence_changes own_changes_;
+  boost::unordered_flat_map<pid, places, std::hash<pid>> by_process_;
+  std::map<std::string, replica, std::less<>> replicas_;
+  std::uint32_t last_replica_ = 0;
+  std::uint32_t own_number_ = 0;
+  presence_index index_;
 };
 
-/// The presences of this node, and what others have yet to be told.
-class own_presences {
- public:
-  std::uint64_t last() const noexcept { return last_; }
-  const replica_presences& known() const noexcept { return known_; }
-
-  /// Answers its number.
-  std::uint64_t add(tracked value);
-  /// It has to be present.
-  tracked remove(std::uint64_t number);
-
-  tracker_delta take_changes();
-
- private:
-  void learn(const tracker_delta& delta);
-
-  std::uint64_t last_ = 0;
-  replica_presences known_;
-  replica_presences changes_;  // since they were taken
-};
+/// The meta with a reference, and with the one before unless that is empty. What it says of these
+/// itself is dropped. Throws std::invalid_argument unless it is a JSON object.
+payload with_reference(const payload& meta, std::string_view ref, std::string_view ref_before);
+std::string reference_of(const payload& meta);
 
 }  // namespace roost::detail
