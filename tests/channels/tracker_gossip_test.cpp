@@ -30,7 +30,7 @@ tracker_message message_of(const std::string& bytes) {
 
 struct peer {
   peer(std::string name, std::uint64_t incarnation, tracker_settings settings)
-      : state({std::move(name), incarnation}, {20, 100}), gossip(state, settings) {}
+      : state({std::move(name), incarnation}, {5, 20}), gossip(state, settings) {}
 
   tracker_state state;
   tracker_gossip gossip;
@@ -104,6 +104,7 @@ class network {
     (*this)[index].state.join(pid{process, 0}, "room:1", key, {});
   }
 
+  clock_time now() const { return now_; }
   void pass(std::chrono::milliseconds time) { now_ += time; }
   void split(std::vector<int> sides) { split_ = std::move(sides); }
   void calm() {
@@ -196,7 +197,13 @@ int rounds(int quick, int thorough) { return std::getenv("ROOST_LONG") ? thoroug
 
 /// Nodes come, go, are lost and come again while presences do the same.
 bool live_through(unsigned seed) {
-  network all({.count = 10, .loss = 15, .twice = 10, .in_order = false, .seed = seed});
+  network all(
+      {.count = 10,
+       .loss = 15,
+       .twice = 10,
+       .in_order = false,
+       .seed = seed,
+       .settings = {.limits = {.presences = 4}}});
   auto& dice = all.dice();
   std::uint64_t process = 0;
   for (int step = 0; step < 300; ++step) {
@@ -311,6 +318,41 @@ TEST_CASE("changes while the pages are read are not lost") {
   CHECK(all[1].seen.size() == 500);
 }
 
+TEST_CASE("a page that was not asked for does not hide that something was missed") {
+  network all({.count = 2, .settings = {.limits = {.presences = 10}}});
+  auto more = [&, next = std::uint64_t{0}](int count) mutable {
+    for (int i = 0; i < count; ++i) all.join(0, ++next, "k" + std::to_string(next));
+    all.flush(0);
+  };
+  auto unasked = [&](std::uint64_t after, page_limits limits) {
+    auto page = all[0].state.own().page(after, all[0].state.own().told(), limits);
+    all.at(1, [&](auto& gossip, auto& out) {
+      gossip.receive({all[0].state.self(), page}, all.now(), out);
+    });
+  };
+  more(20);
+  all.deliver();
+  all.split({0, 1});
+  all[0].state.leave(pid{5, 0});  // is change 21, which never arrives
+  all.flush(0);
+  all.split({0, 0});
+  more(30);
+  SUBCASE("of another place") {
+    all.deliver(1);  // it has noticed, and asks
+    unasked(20, {});
+  }
+  SUBCASE("of another time") {
+    all.deliver(3);  // it has asked, and has the first page
+    all.split({0, 1});
+    all[0].state.leave(pid{3, 0});
+    all.flush(0);
+    unasked(11, {});
+    all.split({0, 0});
+  }
+  all.settle(3);
+  CHECK(all.agrees());
+}
+
 TEST_CASE("a silent node is hidden, is shown again, and is forgotten in the end") {
   network all({.count = 2});
   all.join(0, 1, "ann"), all.join(1, 1, "ben");
@@ -391,7 +433,7 @@ TEST_CASE("a node whose clock ran back while it was away is let in when it is kn
 
 TEST_CASE("in a thousand histories everybody agrees in the end") {
   auto seed = std::random_device{}();
-  for (int i = 0; i < rounds(60, 1000); ++i) {
+  for (int i = 0; i < rounds(200, 1000); ++i) {
     auto this_seed = seed + static_cast<unsigned>(i);
     INFO("seed ", this_seed);
     REQUIRE(live_through(this_seed));
