@@ -320,8 +320,8 @@ TEST_CASE("changes while the pages are read are not lost") {
 
 TEST_CASE("a page that was not asked for does not hide that something was missed") {
   network all({.count = 2, .settings = {.limits = {.presences = 10}}});
-  auto more = [&, next = std::uint64_t{0}](int count) mutable {
-    for (int i = 0; i < count; ++i) all.join(0, ++next, "k" + std::to_string(next));
+  auto more = [&, next = std::uint64_t{1}](int count) mutable {
+    for (int i = 0; i < count; ++i, ++next) all.join(0, next, "k" + std::to_string(next));
     all.flush(0);
   };
   auto unasked = [&](std::uint64_t after, page_limits limits) {
