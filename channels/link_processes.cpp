@@ -3,6 +3,7 @@
 #include "runtime/distribution/node.hpp"
 #include "runtime/distribution/pg.hpp"
 #include "runtime/process_info.hpp"
+#include "runtime/process_run.hpp"
 #include <set>
 
 namespace roost::detail {
@@ -234,10 +235,12 @@ class link_leader {
   bool timer_runs_ = false;
 };
 
-/// It stays when the pub_sub crashes, so that a restart does not have to wait for its end.
+/// It stays when the pub_sub crashes, so that a restart does not have to wait for its end. Nobody
+/// is its parent: the runtime ends it.
 void start_scope(const std::string& scope) {
+  as_process nobody{nullptr};
   try {
-    unlink(pg::start_link(scope));
+    pg::start_link(scope);
   } catch (const start_error& error) {
     if (!error.already_started()) throw;
   }

@@ -78,7 +78,8 @@ class presence_process {
     diffs all;
     for (auto& topic : message.topics)
       all.push_back(
-          {std::move(topic.topic), by_key(std::move(topic.joins)), by_key(std::move(topic.leaves))});
+          {std::move(topic.topic), by_key(std::move(topic.joins)),
+           by_key(std::move(topic.leaves))});
     if (!options_.fetch) return tell(all);
     waiting_.push_back(std::move(all));
     if (!is_fetching_) fetch_next();
@@ -107,8 +108,7 @@ metas_diff fetched(const presence::fetch_function& fetch, metas_diff diff) {
     if (!more.leaves.empty()) fetch(more.topic, more.leaves);
     return more;
   } catch (const std::exception& error) {
-    logger::error(
-        "fetch of a presence failed", {{"topic", diff.topic}, {"error", error.what()}});
+    logger::error("fetch of a presence failed", {{"topic", diff.topic}, {"error", error.what()}});
     return diff;
   }
 }

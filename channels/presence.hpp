@@ -85,8 +85,8 @@ class presence {
   }
 
   // --- anywhere
-  track_result track(pid process, std::string_view topic, std::string_view key, const payload& meta)
-      const;
+  track_result track(
+      pid process, std::string_view topic, std::string_view key, const payload& meta) const;
   track_result update(
       pid process, std::string_view topic, std::string_view key, const payload& meta) const;
   template <std::invocable<const payload&> F>

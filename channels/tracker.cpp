@@ -36,7 +36,7 @@ std::shared_ptr<tracker_shards> tracker_shards::create(
     const tracker::options& options, const companion_ptr& companion) {
   std::lock_guard guard{trackers_mutex};
   auto& present = trackers()[options.name];
-  if (!present || present->running().empty()) 
+  if (!present || present->running().empty())
     present = std::make_shared<tracker_shards>(options, companion);
   return present;
 }
@@ -104,7 +104,8 @@ void check(const tracker::options& options) {
       ".down_period to be longer than max_silent_periods of broadcast_period",
       std::to_string(gossip.down_period.count()) + " ms");
   check(
-      gossip.permdown_period > gossip.down_period, ".permdown_period to be longer than .down_period",
+      gossip.permdown_period > gossip.down_period,
+      ".permdown_period to be longer than .down_period",
       std::to_string(gossip.permdown_period.count()) + " ms");
 }
 

@@ -63,12 +63,12 @@ struct track_result {
 struct gossip_options {
   std::uint32_t pool_size = 1;  // processes that share the topics, 1 to 64
   std::chrono::milliseconds broadcast_period{1'500};
-  int max_silent_periods = 10;  // without a change; then a sign of life
+  int max_silent_periods = 10;                    // without a change; then a sign of life
   std::chrono::milliseconds down_period{30'000};  // of silence, after which a node is not seen
   std::chrono::milliseconds permdown_period{1'200'000};  // … is forgotten
   /// How many changes are kept for nodes that have missed some; who needs more gets everything.
   std::vector<std::size_t> max_delta_sizes = {100, 1'000, 10'000};
-  bool permdown_on_shutdown = true;  // says goodbye when it is stopped
+  bool permdown_on_shutdown = true;             // says goodbye when it is stopped
   enum log_level log_level = log_level::debug;  // for replicas that come and go; none: not at all
 };
 
@@ -91,8 +91,8 @@ class tracker {
   explicit tracker(std::string_view name);
 
   /// `process` is one of this node.
-  track_result track(pid process, std::string_view topic, std::string_view key, const payload& meta)
-      const;
+  track_result track(
+      pid process, std::string_view topic, std::string_view key, const payload& meta) const;
   /// The new meta replaces the one before.
   track_result update(
       pid process, std::string_view topic, std::string_view key, const payload& meta) const;

@@ -111,8 +111,8 @@ class shard_process {
   struct greet {};
   struct leave {};
   using messages = roost::messages<leave>;
-  using infos = roost::messages<
-      tracker_shard::wake, tick, greet, broadcast_message, nodeup, nodedown>;
+  using infos =
+      roost::messages<tracker_shard::wake, tick, greet, broadcast_message, nodeup, nodedown>;
 
   static init_result<shard_process> init(
       const tracker::options& options, const tracker_shards::companion_ptr& companion,
@@ -214,9 +214,8 @@ void shard_process::handle_info(tick) {
   send_after(options().gossip.broadcast_period, self(), tick{});
   look_at_own_name();
   flush();
-  carry_out(shard_->tell([](auto& gossip, auto& out) {
-    gossip.tick(std::chrono::steady_clock::now(), out);
-  }));
+  carry_out(shard_->tell(
+      [](auto& gossip, auto& out) { gossip.tick(std::chrono::steady_clock::now(), out); }));
 }
 
 void shard_process::handle_info(const broadcast_message& message) {

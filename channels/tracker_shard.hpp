@@ -3,8 +3,8 @@
 //
 // The state outlives its process, so that a crash loses nobody; only an orderly end ends it. What a
 // thread changes it changes under the lock, and wakes the process, which tells the other nodes and
-// handle_diff. Changes of a few milliseconds are told together: a thousand clients that join at once
-// would otherwise be a thousand messages to each of a thousand clients.
+// handle_diff. Changes of a few milliseconds are told together: a thousand clients that join at
+// once would otherwise be a thousand messages to each of a thousand clients.
 #pragma once
 #include "channels/tracker.hpp"
 #include "channels/tracker_gossip.hpp"

@@ -53,9 +53,7 @@ struct tracking : node {
                  .handle_diff = [told = told](auto& topics) { told->take(topics); },
                  .gossip = gossip})}});
   }
-  pid someone() {
-    return roost::start<idle>().process();
-  }
+  pid someone() { return roost::start<idle>().process(); }
 };
 
 std::vector<std::string> keys(const std::vector<presence_entry>& entries) {
@@ -274,7 +272,8 @@ struct member {
     }
   }
   void ask(std::string_view event, std::string_view params = "{}") {
-    client.send("[\"1\",\"2\",\"lobby:1\",\"" + std::string(event) + "\"," + std::string(params) + "]");
+    client.send(
+        "[\"1\",\"2\",\"lobby:1\",\"" + std::string(event) + "\"," + std::string(params) + "]");
   }
   test_client client;
 };
