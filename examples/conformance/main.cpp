@@ -1,5 +1,6 @@
 // The application that the conformance kit talks to, as tests/conformance/app.md describes it.
 #include "channels/endpoint.hpp"
+#include "channels/presence.hpp"
 #include "channels/pub_sub.hpp"
 #include "examples/conformance/routes.hpp"
 #include "examples/conformance/user_socket.hpp"
@@ -25,6 +26,7 @@ roost::supervisor_spec conformance_supervisor() {
       .strategy = roost::one_for_one,
       .children = {
           roost::child<roost::pub_sub>({.name = "conformance"}),
+          roost::child<roost::presence>({.pub_sub = "conformance"}),
           roost::child<roost::endpoint>({
               .pub_sub = "conformance",
               .sockets = sockets(),

@@ -1,5 +1,6 @@
 #include "examples/conformance/routes.hpp"
 #include "channels/pub_sub.hpp"
+#include "runtime/distribution/node.hpp"
 #include "runtime/runtime.hpp"
 #include "supervision/application.hpp"
 #include <unistd.h>
@@ -12,7 +13,11 @@ using roost::http_request;
 using roost::http_response;
 
 /// The names of the other nodes of the cluster.
-roost::json other_nodes() { return roost::json::array(); }
+roost::json other_nodes() {
+  auto nodes = roost::json::array();
+  for (auto& node : roost::node::list()) nodes.push_back(node);
+  return nodes;
+}
 
 http_response health(const http_request& /*request*/) {
   return roost::json_response(

@@ -2,6 +2,7 @@
 #pragma once
 #include "channels/endpoint.hpp"
 #include "examples/conformance/load_channel.hpp"
+#include "examples/conformance/presence_channel.hpp"
 #include "examples/conformance/room_channel.hpp"
 
 namespace conformance {
@@ -28,6 +29,7 @@ struct user_socket {
   static constexpr roost::topic_router channels{{
       {"room:*", roost::channel<room_channel>},
       {"exact", roost::channel<room_channel>},
+      {"presence:*", roost::channel<presence_channel>},
   }};
 
   std::optional<std::string> uid;
