@@ -5,8 +5,8 @@ namespace conformance {
 namespace {
 
 /// As Elixir prints it, which the kit compares.
-std::string described(const roost::track_result& result, std::string_view topic,
-                      std::string_view key) {
+std::string described(
+    const roost::track_result& result, std::string_view topic, std::string_view key) {
   if (result) return "{:ok, \"" + result.phx_ref + "\"}";
   return "{:error, {:already_tracked, #PID" + to_string(roost::self()) + ", \"" +
          std::string(topic) + "\", \"" + std::string(key) + "\"}}";
@@ -27,8 +27,7 @@ void presence_channel::handle_info(after_join, socket& socket) {
   roost::push(socket, "presence_state", who.list(socket));
 }
 
-roost::in_result presence_channel::handle_in(
-    roost::event<"list">, const payload&, socket& socket) {
+roost::in_result presence_channel::handle_in(roost::event<"list">, const payload&, socket& socket) {
   return roost::ok(who.list(socket));
 }
 
