@@ -1,6 +1,7 @@
 #include "channels/tracker.hpp"
 #include "channels/pub_sub.hpp"
 #include "channels/tracker_shard.hpp"
+#include "runtime/codec.hpp"
 #include "runtime/distribution/hybrid_clock.hpp"
 #include "supervision/supervisor.hpp"
 #include <algorithm>
@@ -59,7 +60,7 @@ std::shared_ptr<tracker_shard> tracker_shards::open(std::uint32_t number) {
 
 std::shared_ptr<tracker_shard> tracker_shards::of_topic(std::string_view topic) const {
   std::lock_guard guard{mutex_};
-  auto& shard = shards_[std::hash<std::string_view>{}(topic) % shards_.size()];
+  auto& shard = shards_[wire_hash_of(topic) % shards_.size()];
   if (!shard || shard->has_ended()) throw_no_tracker(options_.name);
   return shard;
 }

@@ -268,8 +268,8 @@ void shard_process::handle_info(const down& down) {
 
 void shard_process::terminate(const exit_reason& reason) {
   if (!reason.is_orderly()) return;
-  if (options().gossip.permdown_on_shutdown) handle_cast(leave{});
   shard_->end();
+  if (options().gossip.permdown_on_shutdown) handle_cast(leave{});
 }
 
 }  // namespace

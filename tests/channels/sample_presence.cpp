@@ -131,8 +131,7 @@ std::string obey(const words& w) {
     for (auto& one : who.list(w.at(1))) keys += " " + one.key;
     return "-" + keys;
   }
-  if (what == "count")
-    return std::to_string(w.size() > 1 ? who.count(w.at(1)) : who.count());
+  if (what == "count") return std::to_string(w.size() > 1 ? who.count(w.at(1)) : who.count());
   if (what == "told") {  // how many handle_diff believes to be there, and what made no sense
     std::lock_guard guard{mutex};
     return std::to_string(seen.size()) + " " + std::to_string(mistakes);
@@ -185,8 +184,7 @@ int main(int argc, char** argv) {
   try {
     auto settings = settings_of(argc, argv);
     roost::node::start(settings.node);
-    auto adapter =
-        settings.adapter == "interest" ? roost::interest_adapter() : roost::pg_adapter();
+    auto adapter = settings.adapter == "interest" ? roost::interest_adapter() : roost::pg_adapter();
     auto top = roost::start_link(roost::supervisor_spec{
         .children = {
             roost::child<roost::pub_sub>({.name = "bus", .adapter = adapter}),
