@@ -86,6 +86,17 @@ replica_presences::changes replica_presences::merge(const tracker_delta& delta) 
   return result;
 }
 
+void replica_presences::add(std::uint64_t number, tracked_ptr value) {
+  present_.emplace_hint(present_.end(), number, std::move(value));
+  heard_.add({number, number});
+}
+
+void replica_presences::remove(std::uint64_t number, std::uint64_t removal) {
+  present_.erase(number);
+  heard_.add({number, number});
+  heard_.add({removal, removal});
+}
+
 tracker_delta replica_presences::whole() const {
   tracker_delta all{.heard = heard_.ranges()};
   all.present.reserve(present_.size());
@@ -116,21 +127,18 @@ own_presences::own_presences(std::vector<std::size_t> max_delta_sizes) {
   for (auto size : max_delta_sizes) generations_.push_back({.max_size = size});
 }
 
-void own_presences::learn(const tracker_delta& delta) {
-  known_.merge(delta);
-  changes_.merge(delta);
-}
-
 std::uint64_t own_presences::add(tracked_ptr value) {
   auto number = ++last_;
-  learn({.heard = {{number, number}}, .present = {{number, std::move(value)}}});
+  known_.add(number, value);
+  changes_.add(number, std::move(value));
   return number;
 }
 
 tracked_ptr own_presences::remove(std::uint64_t number) {
   auto value = known_.present().at(number);
   auto removal = ++last_;
-  learn({.heard = {{number, number}, {removal, removal}}});
+  known_.remove(number, removal);
+  changes_.remove(number, removal);
   return value;
 }
 

@@ -92,6 +92,9 @@ class replica_presences {
   std::size_t size() const noexcept { return present_.size() + heard_.ranges().size(); }
 
   changes merge(const tracker_delta& delta);
+  /// What a merge of one addition or removal does, for the replica itself.
+  void add(std::uint64_t number, tracked_ptr value);
+  void remove(std::uint64_t number, std::uint64_t removal);
   tracker_delta whole() const;
 
   friend bool operator==(const replica_presences& one, const replica_presences& other);
@@ -148,8 +151,6 @@ class own_presences {
     std::uint64_t start = 0;
     replica_presences changes = {};
   };
-
-  void learn(const tracker_delta& delta);
 
   std::uint64_t last_ = 0;
   std::uint64_t told_ = 0;
