@@ -187,7 +187,7 @@ TEST_CASE_FIXTURE(tracking, "wrong use is told in a sentence") {
       "expected presence's .pub_sub to be set, got an empty one", std::invalid_argument);
 }
 
-TEST_CASE("memory is what it was after many have come and gone") {
+TEST_CASE("many that come and go leave nobody behind") {
   tracking all;
   auto churn = [&](int count) {
     for (int i = 0; i < count; ++i) {
