@@ -1,0 +1,46 @@
+// private: a broadcast as bytes in a Redis channel.
+//
+//   byte          1, the version of all this
+//   byte          0 JSON, 1 binary: what the payload is
+//   8 bytes       which program sent it, at random
+//   text          node_name of the sender
+//   text          topic; empty in the channel of a topic
+//   text          event
+//   text          dispatcher
+//   the rest      the payload
+//
+// A text is its size in 2 bytes and its bytes. Numbers are little-endian.
+#pragma once
+#include "channels/payload.hpp"
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace roost::detail {
+
+inline constexpr std::size_t longest_redis_text = 65535;
+
+/// Views of what came.
+struct redis_envelope {
+  std::uint64_t program = 0;
+  std::string_view node;
+  std::string_view topic;
+  std::string_view event;
+  std::string_view dispatcher;
+  bool binary = false;
+  std::string_view contents;
+};
+
+/// Whether its texts are short enough to be sent.
+bool can_be_sent(const redis_envelope& envelope) noexcept;
+std::size_t size_of(const redis_envelope& envelope) noexcept;
+void append(std::string& out, const redis_envelope& envelope);
+
+/// Nothing when malformed. The contents are not looked at.
+std::optional<redis_envelope> read_envelope(std::string_view bytes) noexcept;
+
+/// Nothing when it is no JSON.
+std::optional<payload> payload_of(const redis_envelope& envelope);
+
+}  // namespace roost::detail
