@@ -219,9 +219,9 @@ void redis_connection::take(const session_ptr& one, net::resp_value& value) {
     user_.connected();
     return wake();
   }
-  bool pong = (value.is == kind::status && value.text == "PONG") ||
-              (value.is == kind::array && value.elements.size() == 2 &&
-               value.elements[0].text == "pong");
+  bool pong =
+      (value.is == kind::status && value.text == "PONG") ||
+      (value.is == kind::array && value.elements.size() == 2 && value.elements[0].text == "pong");
   if (pong && one->pings > 0)
     --one->pings;
   else

@@ -1,6 +1,5 @@
 #include "channels/redis_envelope.hpp"
 #include <simdjson.h>
-#include <algorithm>
 
 namespace roost::detail {
 namespace {
@@ -14,7 +13,7 @@ void append_number(std::string& out, Number number) {
 }
 
 void append_text(std::string& out, std::string_view text) {
-  append_number(out, static_cast<std::uint16_t>(text.size()));
+  append_number(out, static_cast<std::uint32_t>(text.size()));
   out += text;
 }
 
@@ -37,7 +36,7 @@ class cursor {
       result |= static_cast<std::uint64_t>(static_cast<unsigned char>(bytes[i])) << (8 * i);
     return result;
   }
-  std::string_view text() noexcept { return take(static_cast<std::size_t>(number(2))); }
+  std::string_view text() noexcept { return take(static_cast<std::size_t>(number(4))); }
   std::string_view rest() noexcept { return take(bytes_.size()); }
   bool is_whole() const noexcept { return is_whole_; }
 
@@ -48,15 +47,8 @@ class cursor {
 
 }  // namespace
 
-bool can_be_sent(const redis_envelope& envelope) noexcept {
-  auto texts = {envelope.node, envelope.topic, envelope.event, envelope.dispatcher};
-  return std::all_of(texts.begin(), texts.end(), [](std::string_view text) {
-    return text.size() <= longest_redis_text;
-  });
-}
-
 std::size_t size_of(const redis_envelope& envelope) noexcept {
-  return 2 + 8 + 4 * 2 + envelope.node.size() + envelope.topic.size() + envelope.event.size() +
+  return 2 + 8 + 4 * 4 + envelope.node.size() + envelope.topic.size() + envelope.event.size() +
          envelope.dispatcher.size() + envelope.contents.size();
 }
 

@@ -9,7 +9,7 @@
 //   text          dispatcher
 //   the rest      the payload
 //
-// A text is its size in 2 bytes and its bytes. Numbers are little-endian.
+// A text is its size in 4 bytes and its bytes. Numbers are little-endian.
 #pragma once
 #include "channels/payload.hpp"
 #include <cstdint>
@@ -18,8 +18,6 @@
 #include <string_view>
 
 namespace roost::detail {
-
-inline constexpr std::size_t longest_redis_text = 65535;
 
 /// Views of what came.
 struct redis_envelope {
@@ -32,8 +30,6 @@ struct redis_envelope {
   std::string_view contents;
 };
 
-/// Whether its texts are short enough to be sent.
-bool can_be_sent(const redis_envelope& envelope) noexcept;
 std::size_t size_of(const redis_envelope& envelope) noexcept;
 void append(std::string& out, const redis_envelope& envelope);
 

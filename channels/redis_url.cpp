@@ -80,7 +80,8 @@ redis_url parse_redis_url(std::string_view text) {
     url.host = text.substr(0, text.find(':'));
     text.remove_prefix(url.host.size());
   }
-  if (!text.empty()) url.port = number_of<std::uint16_t>(text.substr(1), "a port out of 1 to 65535");
+  if (!text.empty())
+    url.port = number_of<std::uint16_t>(text.substr(1), "a port out of 1 to 65535");
   if (url.port == 0) refuse("a port out of 1 to 65535");
   if (url.host.empty()) refuse("no host");
   return url;

@@ -5,8 +5,8 @@
 //   for (resp_value value; reader.next(value);) …       // value.elements[0].text is "subscribe"
 //
 // What comes is not trusted: a value of more than max_bytes or max_elements, or nested deeper than
-// hiredis goes (7), is a resp_error like any other malformed one. After an error the reader is of no
-// use any more, as nobody knows where the next value begins.
+// hiredis goes (7), is a resp_error like any other malformed one. After an error the reader is of
+// no use any more, as nobody knows where the next value begins.
 //
 // Thread safety: one thread at a time. Source: the Redis serialization protocol; hiredis, read.h.
 #pragma once
@@ -54,9 +54,7 @@ class resp_reader {
 
  private:
   struct building;
-  struct close {
-    void operator()(redisReader* reader) const noexcept;
-  };
+  struct close { void operator()(redisReader* reader) const noexcept; };
   std::unique_ptr<building> building_;  // outlives the reader, which points to it
   std::unique_ptr<redisReader, close> reader_;
 };

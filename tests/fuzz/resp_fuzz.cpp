@@ -78,8 +78,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto pieces = read(bytes, 1);
   // In pieces the limit on what is not whole yet may be hit where the whole was none the wiser.
   auto common = std::min(whole.values.size(), pieces.values.size());
-  require(std::equal(whole.values.begin(), whole.values.begin() + static_cast<long>(common),
-                     pieces.values.begin()));
+  require(std::equal(
+      whole.values.begin(), whole.values.begin() + static_cast<long>(common),
+      pieces.values.begin()));
   if (!whole.malformed && !pieces.malformed) require(whole.values.size() == pieces.values.size());
   check_command(bytes);
   return 0;
