@@ -3,6 +3,7 @@
 #include "channels/redis_lanes.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
+#include <boost/asio/post.hpp>
 #include <pthread.h>
 #include <csignal>
 #include <cstdlib>
@@ -91,11 +92,11 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   std::string node_name() const override { return node_name_; }
 
   broadcast_result broadcast(const outgoing_broadcast& message) override {
-    return publish(topics_prefix_, message.topic, {}, message);
+    return publish({topics_prefix_ + std::string(message.topic)}, message);
   }
   broadcast_result direct_broadcast(
       std::string_view node, const outgoing_broadcast& message) override {
-    return publish(nodes_prefix_, node, message.topic, message);
+    return publish({nodes_prefix_ + std::string(node), std::string(message.topic)}, message);
   }
   std::uint64_t sent() const noexcept override { return sent_.load(std::memory_order_relaxed); }
 
@@ -125,7 +126,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     bool again = !local_->topics().empty();
     for (std::size_t lane = 0; lane < options_.pool_size; ++lane) {
       subscribers_.emplace_back(*shared_, *this, lane, nodes_prefix_ + node_name_);
-      publishers_.emplace_back(*shared_, *this, options_.buffer_limit);
+      publishers_.emplace_back(*shared_, *this, lane, options_.buffer_limit);
       if (again) subscribers_.back().begin_with_a_gap();
       subscribers_.back().open();
       publishers_.back().open();
@@ -139,22 +140,27 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     return std::hash<std::string_view>{}(topic) % options_.pool_size;
   }
 
-  broadcast_result publish(
-      std::string_view prefix, std::string_view name, std::string_view topic,
-      const outgoing_broadcast& message) {
-    detail::redis_envelope envelope{
-        .program = this_program(),
-        .node = node_name_,
-        .topic = topic,
-        .event = message.event,
-        .dispatcher = message.dispatcher,
-        .binary = message.payload.is_binary(),
-        .contents = message.payload.contents()};
-    bool taken = publishers_[lane_of(message.topic)].publish(
-        prefix, name, size_of(envelope), [&](std::string& out) { append(out, envelope); });
-    if (!taken) return broadcast_result::unreachable;
-    sent_.fetch_add(1, std::memory_order_relaxed);
-    return broadcast_result::ok;
+  broadcast_result publish(detail::redis_address to, const outgoing_broadcast& message) {
+    using kinds = detail::redis_envelope::kinds;
+    bool in_channel_of_node = !to.topic.empty();
+    bool taken = send(
+        lane_of(message.topic), std::move(to),
+        {.program = this_program(),
+         .node = node_name_,
+         .topic = in_channel_of_node ? message.topic : std::string_view(),
+         .event = message.event,
+         .dispatcher = message.dispatcher,
+         .kind = message.payload.is_binary() ? kinds::binary : kinds::json,
+         .contents = message.payload.contents()});
+    return taken ? broadcast_result::ok : broadcast_result::unreachable;
+  }
+
+  bool send(
+      std::size_t lane, detail::redis_address to, const detail::redis_envelope& envelope) {
+    bool taken = publishers_[lane].publish(
+        std::move(to), size_of(envelope), [&](std::string& out) { append(out, envelope); });
+    if (taken) sent_.fetch_add(1, std::memory_order_relaxed);
+    return taken;
   }
 
   // --- redis_watch, all on the thread ------------------------------------------------------------
@@ -172,6 +178,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
       // them, and is taken from the topic's own, where it has its place in the order.
       return;
     }
+    if (envelope->kind == detail::redis_envelope::kinds::gap) return take_gap(topic, *envelope);
     auto payload = payload_of(*envelope);
     if (!payload) return drop_malformed();
     local_->deliver({topic, envelope->event, *payload, envelope->dispatcher});
@@ -203,9 +210,37 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     logger::error("redis refuses broadcasts", {{"pub_sub", local_->name()}, {"reason", reason}});
   }
 
-  void unconfirmed(std::uint64_t broadcasts) override {
+  /// The others do not know what they have missed, as their connections may all have held.
+  void unconfirmed(
+      std::size_t lane, std::uint64_t broadcasts, const std::set<detail::redis_address>& to,
+      milliseconds duration) override {
     logger::warning(
-        "own broadcasts may have been lost", {{"pub_sub", local_->name()}, {"count", broadcasts}});
+        "own broadcasts may have been lost",
+        {{"pub_sub", local_->name()}, {"count", broadcasts}, {"topics", to.size()}});
+    auto text = std::to_string(duration.count());
+    for (auto& one : to)
+      send(
+          lane, one,
+          {.program = this_program(),
+           .node = node_name_,
+           .topic = one.topic,
+           .kind = detail::redis_envelope::kinds::gap,
+           .contents = text});
+  }
+
+  /// Gathers what comes at once, since every loss is one line of the log.
+  void take_gap(std::string_view topic, const detail::redis_envelope& envelope) {
+    auto duration = duration_of(envelope);
+    if (!duration) return drop_malformed();
+    if (gaps_.empty())
+      boost::asio::post(shared_->context, [this] {
+        auto gaps = std::exchange(gaps_, {});
+        local_->lost(
+            std::exchange(longest_gap_, {}),
+            [&](std::string_view one) { return gaps.contains(one); });
+      });
+    gaps_.emplace(topic);
+    longest_gap_ = std::max(longest_gap_, *duration);
   }
 
   void drop_malformed() {
@@ -235,6 +270,8 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   std::size_t lanes_down_ = 0;
   clock::time_point down_since_;
   std::uint64_t malformed_ = 0;
+  std::set<std::string, std::less<>> gaps_;  // topics that others told of, in this turn
+  milliseconds longest_gap_{0};
   bool told_of_a_namesake_ = false;
 };
 

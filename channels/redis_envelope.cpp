@@ -1,5 +1,7 @@
 #include "channels/redis_envelope.hpp"
 #include <simdjson.h>
+#include <charconv>
+#include <utility>
 
 namespace roost::detail {
 namespace {
@@ -54,7 +56,7 @@ std::size_t size_of(const redis_envelope& envelope) noexcept {
 
 void append(std::string& out, const redis_envelope& envelope) {
   out += version;
-  out += envelope.binary ? '\1' : '\0';
+  out += static_cast<char>(envelope.kind);
   append_number(out, envelope.program);
   append_text(out, envelope.node);
   append_text(out, envelope.topic);
@@ -67,8 +69,8 @@ std::optional<redis_envelope> read_envelope(std::string_view bytes) noexcept {
   cursor in(bytes);
   redis_envelope envelope;
   auto head = in.take(2);
-  if (!in.is_whole() || head[0] != version || (head[1] != '\0' && head[1] != '\1')) return {};
-  envelope.binary = head[1] == '\1';
+  if (!in.is_whole() || head[0] != version || head[1] < '\0' || head[1] > '\2') return {};
+  envelope.kind = static_cast<redis_envelope::kinds>(head[1]);
   envelope.program = in.number(8);
   envelope.node = in.text();
   envelope.topic = in.text();
@@ -83,8 +85,18 @@ std::optional<redis_envelope> read_envelope(std::string_view bytes) noexcept {
 }
 
 std::optional<payload> payload_of(const redis_envelope& envelope) {
-  if (envelope.binary) return payload::binary(envelope.contents);
+  if (envelope.kind == redis_envelope::kinds::binary) return payload::binary(envelope.contents);
   return payload::parse(envelope.contents);
+}
+
+std::optional<std::chrono::milliseconds> duration_of(const redis_envelope& envelope) noexcept {
+  constexpr std::chrono::milliseconds longest = std::chrono::years(1);
+  auto text = envelope.contents;
+  std::uint64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return {};
+  if (std::cmp_greater(number, longest.count())) return {};
+  return std::chrono::milliseconds(number);
 }
 
 }  // namespace roost::detail

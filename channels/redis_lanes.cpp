@@ -115,8 +115,9 @@ void redis_subscriber::disconnected(
 
 // --- publishing ----------------------------------------------------------------------------------
 
-redis_publisher::redis_publisher(redis_shared& shared, redis_watch& watch, std::size_t limit)
-    : shared_(shared), watch_(watch), limit_(limit), connection_(shared, *this) {}
+redis_publisher::redis_publisher(
+    redis_shared& shared, redis_watch& watch, std::size_t lane, std::size_t limit)
+    : shared_(shared), watch_(watch), lane_(lane), limit_(limit), connection_(shared, *this) {}
 
 void redis_publisher::wake() {
   woken_ = true;
@@ -129,6 +130,11 @@ void redis_publisher::connected() {
   {
     std::lock_guard guard{mutex_};
     was_down = std::exchange(down_, false);
+  }
+  if (!lost_.empty()) {
+    auto duration = std::chrono::ceil<milliseconds>(clock::now() - lost_since_);
+    watch_.unconfirmed(
+        lane_, std::exchange(lost_count_, 0), std::exchange(lost_, {}), duration);
   }
   if (was_down) watch_.lane_up();
 }
@@ -147,24 +153,29 @@ void redis_publisher::take_output(std::string& out) {
 void redis_publisher::received(net::resp_value& value) {
   if (value.is != kind::integer && value.is != kind::error)
     throw std::runtime_error("an odd answer to PUBLISH");
-  ++answered_;
+  {
+    std::lock_guard guard{mutex_};
+    if (unanswered_.empty()) throw std::runtime_error("an answer too many");
+    unanswered_.pop_front();
+  }
   if (value.is == kind::error && !std::exchange(refused_, true)) watch_.refused(value.text);
 }
 
 void redis_publisher::disconnected(
-    const std::string& reason, std::optional<clock::time_point> /*heard*/) {
+    const std::string& reason, std::optional<clock::time_point> heard) {
+  if (lost_.empty()) lost_since_ = heard.value_or(clock::now());
   bool was_down = false;
-  std::uint64_t unconfirmed = 0;
   {
     std::lock_guard guard{mutex_};
     was_down = std::exchange(down_, true);
-    unconfirmed = published_ - std::exchange(answered_, published_);
+    lost_count_ += unanswered_.size();
+    for (auto& one : unanswered_) lost_.insert(std::move(one));
+    unanswered_.clear();
     queued_.clear();
     in_flight_ = 0;
     woken_ = false;
   }
   if (!was_down) watch_.lane_down(reason);
-  if (unconfirmed > 0) watch_.unconfirmed(unconfirmed);
 }
 
 }  // namespace roost::detail

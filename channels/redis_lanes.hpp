@@ -27,6 +27,13 @@ class redis_sync {
   std::function<void()> done_;
 };
 
+/// Where a broadcast goes: a channel, and in a node's channel a topic.
+struct redis_address {
+  std::string channel;
+  std::string topic = {};
+  friend auto operator<=>(const redis_address&, const redis_address&) = default;
+};
+
 /// What lanes tell their adapter, on its thread.
 class redis_watch {
  public:
@@ -37,7 +44,10 @@ class redis_watch {
   virtual void lane_down(const std::string& reason) = 0;  // once per outage of the connection
   virtual void lane_up() = 0;                             // … and this after it
   virtual void refused(const std::string& reason) = 0;    // Redis does not take a broadcast
-  virtual void unconfirmed(std::uint64_t broadcasts) = 0;
+  /// As many broadcasts may have been lost, to these addresses.
+  virtual void unconfirmed(
+      std::size_t lane, std::uint64_t broadcasts, const std::set<redis_address>& to,
+      std::chrono::milliseconds duration) = 0;
 };
 
 class redis_subscriber final : redis_connection::user {
@@ -100,26 +110,23 @@ class redis_subscriber final : redis_connection::user {
 
 class redis_publisher final : redis_connection::user {
  public:
-  redis_publisher(redis_shared& shared, redis_watch& watch, std::size_t limit);
+  redis_publisher(redis_shared& shared, redis_watch& watch, std::size_t lane, std::size_t limit);
 
   void open() { connection_.open(); }
 
   /// From any thread. `write(out)` appends the `size` bytes of the message. Answers whether it is
   /// on its way.
   template <class Write>
-  bool publish(std::string_view prefix, std::string_view name, std::size_t size, Write write) {
+  bool publish(redis_address to, std::size_t size, Write write) {
     std::lock_guard guard{mutex_};
     if (down_ || queued_.size() + in_flight_ + size > limit_) return false;
     net::append_command(queued_, 3);
     net::append_word(queued_, "PUBLISH");
-    net::begin_word(queued_, prefix.size() + name.size());
-    queued_ += prefix;
-    queued_ += name;
-    net::end_word(queued_);
+    net::append_word(queued_, to.channel);
     net::begin_word(queued_, size);
     write(queued_);
     net::end_word(queued_);
-    ++published_;
+    unanswered_.push_back(std::move(to));
     if (!woken_) wake();
     return true;
   }
@@ -135,18 +142,21 @@ class redis_publisher final : redis_connection::user {
 
   redis_shared& shared_;
   redis_watch& watch_;
+  std::size_t lane_;
   std::size_t limit_;
   redis_connection connection_;
 
   std::mutex mutex_;
   std::string queued_;
   std::size_t in_flight_ = 0;  // bytes
-  std::uint64_t published_ = 0;
+  std::deque<redis_address> unanswered_;
   bool woken_ = false;
   bool down_ = false;  // at first there is hope
 
-  std::uint64_t answered_ = 0;  // of those published
   bool refused_ = false;
+  std::set<redis_address> lost_;  // what is to be told of once there is a connection
+  std::uint64_t lost_count_ = 0;
+  clock::time_point lost_since_;
 };
 
 }  // namespace roost::detail

@@ -116,6 +116,24 @@ class Away(Story):
             self.assertTrue(eventually(lambda: self.statistics(b)["gaps"] == 1), b.log())
             self.assertIn("gap:news", self.hears(a, b, "again"))
 
+    def test_the_others_are_told_of_what_one_could_not_publish(self):
+        with Redis() as redis:
+            a, b = self.pair(redis)
+            b.do("subscribe one calm"), b.do("sync")
+            # What is published now waits in Redis, and goes with its connection.
+            self.assertEqual(redis.ask("CLIENT", "PAUSE", "60000", "WRITE"), "+OK")
+            self.assertEqual(a.do("broadcast news lost"), "ok")
+            self.assertTrue(eventually(
+                lambda: redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") and
+                "own broadcasts may have been lost" in a.log()), a.log())
+            self.assertEqual(redis.ask("CLIENT", "UNPAUSE"), "+OK")
+            heard = self.hears(a, b, "again")
+            self.assertTrue(eventually(
+                lambda: heard.extend(b.do("heard one").split()[1:]) or "gap:news" in heard), b.log())
+            self.assertNotIn("news:lost", heard)
+            self.assertNotIn("gap:calm", heard)
+            self.assertEqual(self.statistics(b)["gaps"], 1)
+
     def test_after_a_crash_of_the_pub_sub_its_subscribers_are_told(self):
         with Redis() as redis:
             a, b = self.pair(redis)
