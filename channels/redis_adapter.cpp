@@ -155,8 +155,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     return taken ? broadcast_result::ok : broadcast_result::unreachable;
   }
 
-  bool send(
-      std::size_t lane, detail::redis_address to, const detail::redis_envelope& envelope) {
+  bool send(std::size_t lane, detail::redis_address to, const detail::redis_envelope& envelope) {
     bool taken = publishers_[lane].publish(
         std::move(to), size_of(envelope), [&](std::string& out) { append(out, envelope); });
     if (taken) sent_.fetch_add(1, std::memory_order_relaxed);
@@ -235,9 +234,9 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     if (gaps_.empty())
       boost::asio::post(shared_->context, [this] {
         auto gaps = std::exchange(gaps_, {});
-        local_->lost(
-            std::exchange(longest_gap_, {}),
-            [&](std::string_view one) { return gaps.contains(one); });
+        local_->lost(std::exchange(longest_gap_, {}), [&](std::string_view one) {
+          return gaps.contains(one);
+        });
       });
     gaps_.emplace(topic);
     longest_gap_ = std::max(longest_gap_, *duration);

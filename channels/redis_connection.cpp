@@ -87,6 +87,18 @@ void redis_shared::prepare_tls() {
         ca_file + ")");
 }
 
+void redis_shared::look_up() {
+  using namespace std::chrono_literals;
+  if (looked_up && clock::now() - *looked_up < 1s) return;
+  lookup_error.clear();
+  try {
+    addresses = net::addresses_of({.name = url.host, .timeout = connect_timeout});
+  } catch (const net::dns_error& error) {
+    lookup_error = error.what();
+  }
+  looked_up = clock::now();
+}
+
 redis_connection::redis_connection(redis_shared& shared, user& user)
     : shared_(shared), user_(user), timer_(shared.context), delay_(shared.retry_first) {}
 
@@ -108,16 +120,11 @@ void redis_connection::open() {
 void redis_connection::resolve(const session_ptr& one) {
   if (is_address(shared_.url.host)) return connect(one, {shared_.url.host});
   asio::post(shared_.lookups, [this, one] {
-    std::vector<std::string> found;
-    std::string reason;
-    try {
-      found = net::addresses_of({.name = shared_.url.host, .timeout = shared_.connect_timeout});
-    } catch (const net::dns_error& error) {
-      reason = error.what();
-    }
-    asio::post(shared_.context, [this, one, found, reason] {
-      reason.empty() ? connect(one, found) : fail(one, reason);
-    });
+    shared_.look_up();
+    asio::post(
+        shared_.context, [this, one, found = shared_.addresses, reason = shared_.lookup_error] {
+          reason.empty() ? connect(one, found) : fail(one, reason);
+        });
   });
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 #include "channels/redis_url.hpp"
 #include "runtime/net/resp.hpp"
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
@@ -31,12 +32,22 @@ struct redis_shared {
   milliseconds retry_last;
 
   boost::asio::io_context context{1};
+  // While a name server is asked there may be nothing else to do, and run() is not to end.
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
+      context.get_executor()};
+  // Of the thread of `lookups`, hence before it: the connections of a pool want to know at the
+  // same time.
+  std::vector<std::string> addresses = {};
+  std::string lookup_error = {};
+  std::optional<clock::time_point> looked_up = {};
+
   boost::asio::thread_pool lookups{1};  // name servers are asked where waiting is no harm
   std::optional<boost::asio::ssl::context> tls = {};
   std::minstd_rand random{std::random_device{}()};
 
   /// Throws std::invalid_argument if there are no certificates to verify by.
   void prepare_tls();
+  void look_up();
 };
 
 class redis_connection {

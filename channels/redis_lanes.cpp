@@ -133,8 +133,7 @@ void redis_publisher::connected() {
   }
   if (!lost_.empty()) {
     auto duration = std::chrono::ceil<milliseconds>(clock::now() - lost_since_);
-    watch_.unconfirmed(
-        lane_, std::exchange(lost_count_, 0), std::exchange(lost_, {}), duration);
+    watch_.unconfirmed(lane_, std::exchange(lost_count_, 0), std::exchange(lost_, {}), duration);
   }
   if (was_down) watch_.lane_up();
 }

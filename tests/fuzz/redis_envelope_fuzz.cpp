@@ -2,7 +2,8 @@
 //
 //   clang++-14 -std=c++20 -O1 -g -I. -fsanitize=fuzzer,address,undefined \
 //     tests/fuzz/redis_envelope_fuzz.cpp channels/redis_envelope.cpp channels/json.cpp \
-//     channels/json_scanner.cpp channels/payload.cpp -lsimdjson -o redis_envelope_fuzz
+//     channels/json_scanner.cpp channels/payload.cpp runtime/codec.cpp runtime/exit_reason.cpp \
+//     runtime/names.cpp runtime/node_table.cpp -lsimdjson -o redis_envelope_fuzz
 //   ./redis_envelope_fuzz -max_total_time=60
 //
 // What must hold: no access outside the bytes that came; what was read and is written again is the
