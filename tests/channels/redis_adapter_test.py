@@ -2,8 +2,10 @@
 redis_adapter_test.py SAMPLE"""
 
 import os
+import socket
 import struct
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
@@ -180,7 +182,6 @@ class Guarded(Story):
 
     @staticmethod
     def change_password(redis, before, after):
-        import socket
         with socket.create_connection(("127.0.0.1", redis.port), 5) as client:
             client.sendall(f"AUTH {before}\r\nCONFIG SET requirepass {after}\r\n".encode())
             lines = client.makefile("rb")
@@ -215,6 +216,42 @@ class Guarded(Story):
             a = self.node("a", redis, url=redis.url().replace("localhost", "127.0.0.1"),
                           ca_file=redis.path("ca.pem"))
             self.assertTrue(a.logged("a certificate that does not prove its name"), a.log())
+
+
+class Configured(Story):
+    def start(self, yaml):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(yaml)
+            file.flush()
+            node = Node(PROGRAM, env={"NODE_NAME": ""}, adapter="configured", conf=file.name)
+            self.addCleanup(node.end)
+            return node
+
+    def test_by_keys(self):
+        with Redis(tls=True) as redis:
+            nodes = [self.start(f"""
+pub_sub:
+  adapter: redis
+  redis:
+    url: {redis.url()}
+    node_name: {name}
+    pool_size: 2
+    ca_file: {redis.path("ca.pem")}
+""") for name in ("left", "right")]
+            self.assertEqual([node.do("node_name") for node in nodes], ["left", "right"])
+            a, b = nodes
+            b.do("subscribe one news"), b.do("sync"), a.do("sync")
+            self.hears(a, b, "hello")
+
+    def test_what_is_wrong_is_told_with_its_line(self):
+        for lines, expected in (
+                ("adapter: rediss", r"pg, interest or redis, got rediss \(\S+yaml:2\)"),
+                ("adapter: redis\n  redis: {pool_size: 0}", r"pool_size to be 1–64, got 0 .*yaml:3"),
+                (f"adapter: redis\n  redis:\n    url: redis://:{SECRET}@h:x",
+                 r"got one with a port out of 1 to 65535 \(\S+yaml:4\)")):
+            with self.subTest(lines=lines), self.assertRaisesRegex(Refused, expected) as refused:
+                self.start("pub_sub:\n  " + lines + "\n")
+            self.assertNotIn("s3cr3t", str(refused.exception))
 
 
 class Odd(Story):

@@ -4,6 +4,7 @@
 //   sample_pub_sub name=a@127.0.0.1 cookie=… epmd_port=4000 adapter=pg pool=1 wants=b@127.0.0.1
 #include "channels/pub_sub.hpp"
 #include "channels/redis_adapter.hpp"
+#include "runtime/config.hpp"
 #include "runtime/discovery/cluster.hpp"
 #include "runtime/discovery/epmd.hpp"
 #include "runtime/distribution/node.hpp"
@@ -214,6 +215,7 @@ settings settings_of(int argc, char** argv) {
     if (key == "epmd_port") result.node.epmd_port = static_cast<std::uint16_t>(std::stoul(value));
     if (key == "ticktime") result.node.net_ticktime = std::chrono::milliseconds(std::stoul(value));
     if (key == "wants") result.wants.push_back(value);
+    if (key == "conf") roost::set_application_config(roost::config::load_file(value));
     if (key == "adapter") result.adapter = value;
     if (key == "redis") result.redis.url = value;
     if (key == "ca_file") result.redis.ca_file = value;
@@ -228,6 +230,7 @@ roost::pub_sub_adapter_spec adapter_of(const settings& settings) {
   auto& name = settings.adapter;
   if (name == "pg") return roost::pg_adapter();
   if (name == "interest") return roost::interest_adapter();
+  if (name == "configured") return {};
   if (name == "redis") return roost::redis_adapter(settings.redis);
   throw std::invalid_argument("expected a known adapter, got " + name);
 }
