@@ -184,9 +184,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   }
 
   void resubscribed(std::size_t lane, milliseconds duration) override {
-    auto concerns = [&](std::string_view topic) { return lane_of(topic) == lane; };
-    auto topics = local_->topics();
-    if (std::any_of(topics.begin(), topics.end(), concerns)) local_->lost(duration, concerns);
+    local_->lost(duration, [&](std::string_view topic) { return lane_of(topic) == lane; });
   }
 
   void lane_down(const std::string& reason) override {

@@ -94,9 +94,8 @@ void redis_subscriber::check_confirmations() {
   if (!connected_) return;
   if (!settled_ && confirmed_ >= to_settle_) {
     settled_ = true;
-    if (lost_since_)
-      watch_.resubscribed(
-          lane_, std::chrono::ceil<milliseconds>(clock::now() - *std::exchange(lost_since_, {})));
+    if (auto since = std::exchange(lost_since_, {}); since && channels_.size() > 1)  // its own
+      watch_.resubscribed(lane_, std::chrono::ceil<milliseconds>(clock::now() - *since));
     if (std::exchange(down_, false)) watch_.lane_up();
   }
   while (settled_ && !waiting_.empty() && waiting_.front().confirmations <= confirmed_) {

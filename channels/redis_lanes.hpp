@@ -120,6 +120,8 @@ class redis_publisher final : redis_connection::user {
   bool publish(redis_address to, std::size_t size, Write write) {
     std::lock_guard guard{mutex_};
     if (down_ || queued_.size() + in_flight_ + size > limit_) return false;
+    // Of a Redis that takes everything and answers nothing but PING.
+    if (unanswered_.size() >= most_unanswered) return false;
     net::append_command(queued_, 3);
     net::append_word(queued_, "PUBLISH");
     net::append_word(queued_, to.channel);
@@ -133,6 +135,8 @@ class redis_publisher final : redis_connection::user {
 
  private:
   using clock = redis_shared::clock;
+
+  static constexpr std::size_t most_unanswered = std::size_t{1} << 18U;
 
   void wake();
   void connected() override;

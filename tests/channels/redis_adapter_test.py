@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
@@ -305,6 +306,35 @@ class Odd(Story):
                 return len(heard) >= 300
             self.assertTrue(eventually(all_came))
             self.assertEqual(heard, [f"news:d{number}" for number in range(300)])
+
+    def listener(self, answer):
+        """What says the same to everybody, and keeps the connection."""
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        kept = []
+
+        def serve():
+            try:
+                while True:
+                    kept.append(server.accept()[0])
+                    kept[-1].sendall(answer)
+            except OSError:
+                pass
+        threading.Thread(target=serve, daemon=True).start()
+        return f"redis://127.0.0.1:{server.getsockname()[1]}"
+
+    def test_what_is_no_redis_is_not_talked_to(self):
+        for answer, reason in ((b"HTTP/1.1 400 Bad Request\r\n", "expected RESP, got Protocol error"),
+                               (b"*2147483647\r\n", "a value beyond the limits"),
+                               (b"$9223372036854775807\r\n", None),
+                               (b"*1\r\n" * 20, "expected RESP, got"),
+                               (b":1\r\n", "an odd answer to the login"),
+                               (b"+PONG\r\n+PONG\r\n:1\r\n", "an odd answer to"),
+                               (b"", "no answer to the login within 5000 ms")):
+            with self.subTest(answer=answer):
+                a = self.node("a", None, url=self.listener(answer))
+                self.assertTrue(a.logged(reason or "no answer to the login"), a.log())
+                self.is_away(a)
 
     def test_a_namesake_is_told_of(self):
         with Redis() as redis:
