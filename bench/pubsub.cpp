@@ -1,6 +1,6 @@
-// Broadcasts within a node, between two and among twenty: how many sockets a second of processor
-// time serves, what the hop to another node adds, and how many messages cross between nodes. The
-// other nodes, and the clients, are this program again.
+// Broadcasts within a node, between two and among twenty: how many sockets a second of processor time
+// serves, what the hop to another node adds, and how many messages cross between nodes. The other
+// nodes, and the clients, are this program again.
 #include "bench/table.hpp"
 #include "channels/endpoint.hpp"
 #include "channels/pub_sub.hpp"
