@@ -1,5 +1,7 @@
 #include "channels/pub_sub.hpp"
 #include "channels/hub.hpp"
+#include "channels/redis_adapter.hpp"
+#include "channels/redis_url.hpp"
 #include "runtime/config.hpp"
 
 namespace roost {
@@ -9,12 +11,29 @@ using detail::hub;
 
 constexpr std::uint32_t largest_pool = 64;
 
+pub_sub_adapter_spec configured_redis(const config& section) {
+  redis_options options;
+  options.url = section.get<std::string>("url", "");
+  options.node_name = section.get<std::string>("node_name", "");
+  options.pool_size =
+      section.get_in<std::uint32_t>("pool_size", options.pool_size, 1, largest_pool);
+  options.ca_file = section.get<std::string>("ca_file", "");
+  try {
+    return redis_adapter(std::move(options));
+  } catch (const std::invalid_argument& wrong) {
+    // Only the url can be wrong here. section.error would show it, with the password.
+    throw config_error(
+        "pub_sub.redis.url: " + std::string(wrong.what()) + " (" + section.where("url") + ")");
+  }
+}
+
 pub_sub_adapter_spec configured_adapter() {
   auto section = application_config().section("pub_sub");
   auto name = section.get<std::string>("adapter", "pg");
   if (name == "pg") return pg_adapter();
   if (name == "interest") return interest_adapter();
-  throw section.error("adapter", "pg or interest");
+  if (name == "redis") return configured_redis(section.section("redis"));
+  throw section.error("adapter", "pg, interest or redis");
 }
 
 /// The adapter while it is in use.

@@ -3,6 +3,8 @@
 //
 //   sample_pub_sub name=a@127.0.0.1 cookie=… epmd_port=4000 adapter=pg pool=1 wants=b@127.0.0.1
 #include "channels/pub_sub.hpp"
+#include "channels/redis_adapter.hpp"
+#include "runtime/config.hpp"
 #include "runtime/discovery/cluster.hpp"
 #include "runtime/discovery/epmd.hpp"
 #include "runtime/distribution/node.hpp"
@@ -197,6 +199,7 @@ struct settings {
   roost::node::options node = {};
   std::vector<std::string> wants = {};
   std::string adapter = "pg";
+  roost::redis_options redis = {};
   std::uint32_t pool = 1;
 };
 
@@ -212,15 +215,23 @@ settings settings_of(int argc, char** argv) {
     if (key == "epmd_port") result.node.epmd_port = static_cast<std::uint16_t>(std::stoul(value));
     if (key == "ticktime") result.node.net_ticktime = std::chrono::milliseconds(std::stoul(value));
     if (key == "wants") result.wants.push_back(value);
+    if (key == "conf") roost::set_application_config(roost::config::load_file(value));
     if (key == "adapter") result.adapter = value;
+    if (key == "redis") result.redis.url = value;
+    if (key == "ca_file") result.redis.ca_file = value;
+    if (key == "redis_pool") result.redis.pool_size = static_cast<std::uint32_t>(std::stoul(value));
+    if (key == "buffer_limit") result.redis.buffer_limit = std::stoul(value);
     if (key == "pool") result.pool = static_cast<std::uint32_t>(std::stoul(value));
   }
   return result;
 }
 
-roost::pub_sub_adapter_spec adapter_of(const std::string& name) {
+roost::pub_sub_adapter_spec adapter_of(const settings& settings) {
+  auto& name = settings.adapter;
   if (name == "pg") return roost::pg_adapter();
   if (name == "interest") return roost::interest_adapter();
+  if (name == "configured") return {};
+  if (name == "redis") return roost::redis_adapter(settings.redis);
   throw std::invalid_argument("expected a known adapter, got " + name);
 }
 
@@ -245,7 +256,7 @@ int main(int argc, char** argv) {
     auto settings = settings_of(argc, argv);
     roost::offer_dispatcher("by_metadata", dispatch_by_metadata);
     if (!settings.node.name.empty()) roost::node::start(settings.node);
-    auto adapter = adapter_of(settings.adapter);
+    auto adapter = adapter_of(settings);
     top = roost::start_link(roost::supervisor_spec{
         .strategy = roost::one_for_one,
         .children = {
