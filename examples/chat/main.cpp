@@ -2,15 +2,16 @@
 //
 //   chat
 //   ├─ pub_sub "chat"        who listens to which room
+//   ├─ presence              who is in which room, on which node
 //   ├─ rooms                 a supervisor
 //   │  ├─ room:lobby         … its latest messages
 //   │  └─ …
 //   ├─ endpoint              the page and /socket: a process for each client, and one for each room
 //   │                        that a client is in
-//   └─ neighbours            the other nodes of the chat, and where their pages are; after the
-//   endpoint,
-//                            whose port it tells them
+//   └─ neighbours            the other nodes of the chat, and where their pages are; it tells them the
+//                            port of the endpoint, so it comes after it
 #include "channels/endpoint.hpp"
+#include "channels/presence.hpp"
 #include "channels/pub_sub.hpp"
 #include "examples/chat/neighbours.hpp"
 #include "examples/chat/room.hpp"
@@ -70,6 +71,7 @@ roost::supervisor_spec chat_supervisor() {
       .strategy = roost::one_for_one,
       .children = {
           roost::child<roost::pub_sub>({.name = "chat"}),
+          roost::child<roost::presence>({.pub_sub = "chat"}),
           roost::child<roost::supervisor>(rooms_supervisor()),
           roost::child<roost::endpoint>({
               .pub_sub = "chat",

@@ -1,47 +1,59 @@
 #include "examples/chat/neighbours.hpp"
 #include "channels/endpoint.hpp"
 #include "runtime/config.hpp"
-#include "runtime/distribution/rpc.hpp"
+#include "runtime/distribution/node.hpp"
 #include <map>
 #include <mutex>
 
 namespace chat {
+
+/// What the neighbours of one node tell those of another. Who was there first may have told it
+/// before anybody listened here, so whoever comes asks for the same in return.
+struct address {
+  std::string node;
+  std::string url;
+  bool asks = false;
+};
+
 namespace {
 
 std::mutex known_mutex;
 std::map<std::string, std::string> known;  // address by node
 
+}  // namespace
+
 struct neighbours {
-  using messages = roost::messages<>;
+  using messages = roost::messages<address>;
   using infos = roost::messages<roost::nodeup, roost::nodedown>;
 
+  static constexpr auto name = "neighbours";
+
   static roost::init_result<neighbours> init() {
-    roost::rpc::offer("chat.url", [] { return own_url(); });
     roost::node::monitor_nodes(true);
-    for (auto& node : roost::node::list()) ask(node);
+    for (auto& node : roost::node::list()) tell(node, true);
     return neighbours{};
   }
 
-  void handle_info(const roost::nodeup& up) { ask(up.node); }
+  void handle_cast(const address& other) {
+    {
+      std::lock_guard guard{known_mutex};
+      known[other.node] = other.url;
+    }
+    if (other.asks) tell(other.node, false);
+  }
+
+  void handle_info(const roost::nodeup& up) { tell(up.node, true); }
   void handle_info(const roost::nodedown& down) {
     std::lock_guard guard{known_mutex};
     known.erase(down.node);
   }
 
  private:
-  /// A node without a chat, or one that goes before it answers, is none of ours.
-  static void ask(const std::string& node) {
-    roost::rpc::call<std::string>({node, std::chrono::seconds(5)}, "chat.url")
-        .then(
-            [node](std::string url) {
-              std::lock_guard guard{known_mutex};
-              known[node] = std::move(url);
-            },
-            [](const roost::exit_reason&) {});
+  static void tell(const std::string& node, bool asks) {
+    roost::cast(
+        roost::server<neighbours>(name, node), address{roost::node::self(), own_url(), asks});
   }
 };
-
-}  // namespace
 
 std::vector<neighbour> current_neighbours() {
   std::lock_guard guard{known_mutex};
@@ -58,7 +70,7 @@ std::string own_url() {
 roost::child_spec neighbours_child() {
   // A wrong key is found before anything starts.
   roost::application_config().get<std::string>("chat.url", "");
-  return roost::child<neighbours>({.name = "neighbours"});
+  return roost::child<neighbours>({.name = neighbours::name});
 }
 
 }  // namespace chat

@@ -1,5 +1,5 @@
-// The other nodes of the chat, and where their pages are. A process asks each node that comes for
-// its address; the page reads the list and lets its user go from one node to another.
+// The other nodes of the chat, and where their pages are. A process tells each node that comes
+// its own address; the page reads the list and lets its user go from one node to another.
 //
 //   chat::current_neighbours()      // {{"chat2@127.0.0.1", "http://127.0.0.1:4001"}, …}
 //

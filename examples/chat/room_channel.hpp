@@ -5,10 +5,14 @@
 //                                       error {"reason": "invalid_name" | "no_such_room" |
 //                                                        "unavailable"}
 //   push "new_msg" {"body": "hello"}    ok {"id"}, error {"reason": "invalid_body" | "unavailable"}
+//   push "typing" {}                    no reply; the others in the room are told
 //   push "crash_me" {}                  crashes this channel, if the configuration allows it
-//   on   "new_msg"                      {"id", "name", "body", "at"}
+//   on   "new_msg"                      {"id", "name", "body", "at", "node"}
+//   on   "typing"                       {"name"}
+//   on   "presence_state", "presence_diff"   by name, with {"node", "online_at"} for each window
 #pragma once
 #include "channels/channel.hpp"
+#include "channels/presence.hpp"
 #include "examples/chat/room.hpp"
 #include "examples/chat/settings.hpp"
 #include <algorithm>
@@ -54,7 +58,7 @@ inline bool is_room(std::string_view topic) {
 }
 
 struct room_channel {
-  using events = roost::events<"new_msg", "crash_me">;
+  using events = roost::events<"new_msg", "typing", "crash_me">;
 
   /// The channel to itself: the join is complete.
   struct joined {};
@@ -66,6 +70,7 @@ struct room_channel {
   std::string name;
   roost::server<chat::room> room;
   std::int64_t last_seen = 0;
+  roost::presence who = {};
 
   roost::join_result join(
       std::string_view topic, const roost::payload& params, roost::socket& socket) {
@@ -89,6 +94,12 @@ struct room_channel {
   /// Broadcasts reach the channel from now on, and the history is a moment old: somebody may have
   /// said something in between. What arrives twice has the same id.
   roost::out_result handle_info(joined, roost::socket& socket) {
+    auto now = std::chrono::system_clock::now().time_since_epoch();
+    who.track(
+        socket, name,
+        {{"node", roost::node::self()},
+         {"online_at", std::chrono::duration_cast<std::chrono::milliseconds>(now).count()}});
+    roost::push(socket, "presence_state", who.list(socket));
     auto catch_up = [&socket](const std::deque<said>& messages) {
       for (auto& message : messages) roost::push(socket, "new_msg", message.to_json());
     };
@@ -106,6 +117,12 @@ struct room_channel {
     // The room is being restarted. That is no reason to crash as well: the client may try again.
     auto failed = [ref](const roost::exit_reason&) { roost::reply(ref, because("unavailable")); };
     roost::call(room, chat::room::say{name, *body}).then(said, failed);
+    return roost::noreply();
+  }
+
+  roost::in_result handle_in(
+      roost::event<"typing">, const roost::payload& /*message*/, roost::socket& socket) {
+    roost::broadcast_from(socket, "typing", {{"name", name}});
     return roost::noreply();
   }
 

@@ -79,6 +79,12 @@ class Visitor {
     await this.message(text).waitFor();
   }
 
+  /// An entry of the list of those who are in the room on the screen.
+  person(name, node = "") {
+    return this.page.getByRole("region", { name: "In this room" }).getByRole("listitem")
+      .filter({ hasText: name }).filter({ hasText: node });
+  }
+
   note(text) {
     return this.page.getByRole("log").locator(".note", { hasText: text });
   }
@@ -141,6 +147,38 @@ async function story(test, browser, server) {
     await ben.says("Wide awake, on the train to work.");
     await ann.sees("Wide awake, on the train to work.");
     assert.match(await ann.message("on the train").innerText(), /Ben/);
+  });
+
+  await test("each window lists who is in the room", async () => {
+    await ann.person("Ann (you)").waitFor();
+    await ann.person("Ben").waitFor();
+    await ben.person("Ann").waitFor();
+    await ben.person("Ben (you)").waitFor();
+    await ben.page.getByRole("button", { name: "# random" }).click();
+    const second = await Visitor.open(browser, server, "Ann", desktop);
+    await second.enter();
+    await second.person("Ann (you)").waitFor();
+    assert.equal(await ann.person("Ann").count(), 1, "two windows are one person");
+    await second.context.close();
+    const fay = await Visitor.open(browser, server, "Fay", desktop);
+    await fay.enter();
+    await ann.person("Fay").waitFor();
+    await fay.context.close();
+    await ann.person("Fay").waitFor({ state: "detached" });
+    await ann.person("Ann (you)").waitFor();
+    await ben.goTo("lobby");
+  });
+
+  await test("who is typing is seen by the others until they have said it", async () => {
+    const [seen, own] = [ann, ben].map(({ page }) => page.locator("#typing"));
+    await ben.page.getByRole("textbox", { name: /^Message/ }).pressSequentially("One mom");
+    await seen.filter({ hasText: "Ben is typing…" }).waitFor();
+    assert.equal(await own.textContent(), "");
+    await ben.takes("phone-typing");
+    await ann.takes("desktop-typing");
+    await ben.says("One moment.");
+    await ann.sees("One moment.");
+    await seen.filter({ hasText: /^$/ }).waitFor({ state: "attached" });
   });
 
   await test("one's own messages stand apart, once", async () => {
@@ -331,11 +369,17 @@ async function storyOfTwoNodes(test, browser, [first, second]) {
     await ann.enter();
     await ben.enter();
     await choice.waitFor();
+    for (const [one, other] of [[first, second], [second, first]]) {
+      const { others } = await (await fetch(`${one.url}/nodes`)).json();
+      assert.deepEqual(others, [{ node: other.node, url: other.url }]);
+    }
     await ben.page.waitForFunction(() => document.querySelectorAll("#node option").length === 2);
   });
 
   await test("a window that goes to the other node is in the same room", async () => {
     await goTo(second);
+    await ann.person("Ben", second.node.split("@")[0]).waitFor();
+    await ben.person("Ann", first.node.split("@")[0]).waitFor();
     await ben.says("Hello from the other node.");
     await ann.sees("Hello from the other node.");
     await ann.says("Loud and clear.");
@@ -351,6 +395,7 @@ async function storyOfTwoNodes(test, browser, [first, second]) {
     await second.kill();
     await ben.note(`You are on ${first.node} now.`).last().waitFor();
     await ben.is("online");
+    await ann.person("Ben", first.node.split("@")[0]).waitFor();
     await ben.says("Mine has died.");
     await ann.sees("Mine has died.");
     await ann.takes("desktop-after-the-loss-of-a-node");

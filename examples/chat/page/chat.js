@@ -1,6 +1,7 @@
 // The page of the chat: one phoenix.js socket, to any node of the cluster, one channel for each room.
-import { Socket } from "./vendor/phoenix.mjs";
+import { Presence, Socket } from "./vendor/phoenix.mjs";
 import { Log, element, paint } from "./log.js";
+import { Typing, drawPeople } from "./people.js";
 
 const $ = (id) => document.getElementById(id);
 const app = $("app"), body = $("body"), jump = $("jump");
@@ -60,6 +61,9 @@ async function changeName(error) {
 class Room {
   unread = 0;
   draft = "";
+  people = [];
+  typing = new Typing(() => this === current && showTyping());
+  #told = 0;  // when the others were told last that we are typing
 
   constructor(title) {
     this.title = title;
@@ -73,6 +77,9 @@ class Room {
   join() {
     const channel = this.channel = socket.channel(`room:${this.title}`, () => ({ name }));
     this.channel.on("new_msg", (message) => this.#take(message));
+    this.channel.on("typing", ({ name: author }) => this.typing.starts(author));
+    const presence = new Presence(this.channel);
+    presence.onSync(() => this.#arePresent(presence));
     this.channel.onError(() => this.#lost(channel));
     this.channel.join()
       .receive("ok", ({ messages }) => this.#joined(messages))
@@ -82,6 +89,7 @@ class Room {
   /// The message comes back as a broadcast, as everybody's do; until then it is shown as unsent.
   say(text) {
     const unsent = this.log.addUnsent(name, text);
+    this.#told = 0;
     const failed = (reason) =>
       unsent.failed(reasons[reason] ?? reasons.timeout, () => this.say(text));
     this.channel.push("new_msg", { body: text })
@@ -89,6 +97,14 @@ class Room {
       .receive("error", ({ reason }) => failed(reason))
       .receive("timeout", () => failed("timeout"));
     this.log.toEnd();
+  }
+
+  /// Not worth keeping for later: whoever is not in the room says nothing.
+  types() {
+    const now = Date.now();
+    if (now - this.#told < 2000 || !socket.isConnected() || this.channel.state !== "joined") return;
+    this.#told = now;
+    this.channel.push("typing", {});
   }
 
   select() {
@@ -106,7 +122,16 @@ class Room {
     body.value = this.draft;
     fitComposer();
     showConnection();
+    showPeople();
+    showTyping();
     showJump();
+  }
+
+  #arePresent(presence) {
+    this.people = presence.list((who, { metas }) =>
+      ({ name: who, nodes: [...new Set(metas.map(({ node }) => node))].sort() }));
+    this.people.sort((one, other) => one.name.localeCompare(other.name));
+    if (this === current) showPeople();
   }
 
   #leaveScreen() {
@@ -136,6 +161,7 @@ class Room {
   }
 
   #take(message) {
+    this.typing.stops(message.name);
     if (!this.log.add(message)) return;
     if (this === current) return showJump();
     this.unread += 1;
@@ -186,6 +212,14 @@ function showConnection() {
   $("crash").disabled = state !== "online";
 }
 
+function showPeople() {
+  drawPeople($("people"), current.people, name);
+}
+
+function showTyping() {
+  $("typing").textContent = current.typing.text();
+}
+
 function showJump() {
   jump.hidden = current.log.isAtEnd();
 }
@@ -224,7 +258,10 @@ function listen() {
     body.focus();
   });
   body.addEventListener("keydown", onKey);
-  body.addEventListener("input", fitComposer);
+  body.addEventListener("input", () => {
+    fitComposer();
+    if (body.value.trim()) current.types();
+  });
   document.addEventListener("keydown", onShortcut);
   jump.addEventListener("click", () => current.log.toEnd());
   $("node").addEventListener("change", () => goTo($("node").value));
