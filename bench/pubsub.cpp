@@ -411,7 +411,7 @@ int main(int argc, char** argv) {
   std::vector<bench::row> rows;
   subprocess redis(
       {"--port", std::to_string(redis_port), "--save", "", "--loglevel", "warning", "--bind",
-       "127.0.0.1"},
+       "127.0.0.1", "--logfile", "/dev/null"},
       "redis-server");
   for (std::string adapter : {"pg", "interest", "redis"}) {
     bench_node one("one" + adapter, adapter), two("two" + adapter, adapter);
