@@ -8,6 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
+from namespaces import Network, can_make_namespaces  # noqa: E402
 from nodes import Cluster, eventually  # noqa: E402
 
 PROGRAM, ADAPTER = sys.argv[1:3]
@@ -265,6 +266,48 @@ class Interest(unittest.TestCase):
             got = [two["received"] - one["received"] for one, two in zip(before, after)]
             print(f"{ADAPTER}: of 200 broadcasts to 2 of 5 nodes came: {got}")
             self.assertEqual(got, [0, 200, 200, 0, 0])
+
+
+@unittest.skipIf(ADAPTER == "redis", "what matters there is who reaches Redis")
+class Split(unittest.TestCase):
+    def test_each_side_hears_its_own_and_all_hear_all_once_it_is_whole(self):
+        if not can_make_namespaces():
+            self.skipTest("network namespaces can be made by root only")
+        with Network(5) as network, cluster(setuptime=1000) as all:
+            names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
+            nodes = a, b, c, d, e = [
+                all.start(f"n{i}", prefix=network.prefix(i), host=address, address=address,
+                          wants=names)
+                for i, address in enumerate(network.addresses)]
+
+            def sees(count):
+                return lambda node: len(node.list()) == count
+            self.assertTrue(eventually(lambda: every(map(sees(4), nodes))))
+            b.do("subscribe one news"), d.do("subscribe one news"), e.do("subscribe one gone")
+            know(*nodes)
+            network.split([3, 4])
+            self.assertTrue(eventually(lambda: every(map(sees(2), (a, b, c)))))
+            self.assertTrue(eventually(lambda: every(map(sees(1), (d, e)))))
+            a.do("broadcast news near"), e.do("broadcast news far")
+            hears(self, b, "one", "news:near")
+            hears(self, d, "one", "news:far")
+            # What changes now is not known on the other side before it is whole.
+            c.do("subscribe one news"), e.do("subscribe one news"), e.do("unsubscribe one gone")
+            know(a, b, c), know(d, e)
+            network.heal()
+            self.assertTrue(eventually(lambda: every(map(sees(4), nodes))))
+            know(*nodes)
+            before = [statistics(node) for node in nodes]
+            a.do("broadcast news whole"), a.do("broadcast gone nobody")
+            for node in (b, c, d, e):
+                hears(self, node, "one", "news:whole")
+            if ADAPTER == "interest":
+                got = [statistics(node)["received"] - one["received"]
+                       for node, one in zip(nodes[1:], before[1:])]
+                self.assertEqual(got, [1, 1, 1, 1])
+            d.do("broadcast news back")
+            for node in (b, c, d, e):
+                hears(self, node, "one", "news:back")
 
 
 if __name__ == "__main__":

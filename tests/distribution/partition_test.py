@@ -4,12 +4,12 @@ ROOST_LONG=1 ten times for 10 s. Needs to be root, else it is skipped."""
 
 import os
 import random
-import subprocess
 import sys
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
+from namespaces import Network, can_make_namespaces  # noqa: E402
 from nodes import Cluster, eventually  # noqa: E402
 
 PROGRAM = sys.argv[1]
@@ -18,54 +18,9 @@ SPLITS, SECONDS = (10, 10) if LONG else (2, 3)
 NODES = 5
 
 
-def ip(*words, check=True):
-    return subprocess.run(["ip", *words], check=check, capture_output=True)
-
-
-class Network:
-    """A namespace for each node, and one with two switches: a port is moved from one to the other, so
-    packets are lost and nobody is told."""
-
-    def __init__(self, count):
-        self.id = os.getpid()
-        self.switch = f"roost{self.id}s"
-        self.names = [f"roost{self.id}n{i}" for i in range(count)]
-        self.addresses = [f"10.77.0.{i + 1}" for i in range(count)]
-
-    def __enter__(self):
-        ip("netns", "add", self.switch)
-        for bridge in ("one", "two"):
-            self.inside("link", "add", bridge, "type", "bridge")
-            self.inside("link", "set", bridge, "up")
-        for i, (name, address) in enumerate(zip(self.names, self.addresses)):
-            ip("netns", "add", name)
-            ip("link", "add", f"p{i}", "netns", self.switch, "type", "veth",
-               "peer", "name", "eth0", "netns", name)
-            self.inside("link", "set", f"p{i}", "master", "one", "up")
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
-            ip("-n", name, "link", "set", "eth0", "up")
-            ip("-n", name, "link", "set", "lo", "up")
-        return self
-
-    def __exit__(self, *_):
-        for name in [*self.names, self.switch]:
-            ip("netns", "del", name, check=False)
-
-    def inside(self, *words):
-        ip("-n", self.switch, *words)
-
-    def split(self, others):
-        for i in others:
-            self.inside("link", "set", f"p{i}", "master", "two")
-
-    def heal(self):
-        for i in range(NODES):
-            self.inside("link", "set", f"p{i}", "master", "one")
-
-
 class Partitions(unittest.TestCase):
     def test_splits_heal(self):
-        if os.geteuid() != 0 or ip("netns", "list", check=False).returncode != 0:
+        if not can_make_namespaces():
             self.skipTest("network namespaces can be made by root only")
         seed = int(time.time())
         print("seed", seed)
@@ -73,8 +28,8 @@ class Partitions(unittest.TestCase):
         with Network(NODES) as network, Cluster(PROGRAM, ticktime=1000, setuptime=1000) as all:
             names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
             nodes = [
-                all.start(f"n{i}", prefix=("ip", "netns", "exec", network.names[i]), host=address,
-                          address=address, wants=names)
+                all.start(f"n{i}", prefix=network.prefix(i), host=address, address=address,
+                          wants=names)
                 for i, address in enumerate(network.addresses)]
             def whole():
                 return all_equal(nodes, lambda node: set(names) - {node.name})
