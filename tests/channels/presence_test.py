@@ -6,6 +6,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
+from namespaces import Network, can_make_namespaces  # noqa: E402
 from nodes import Cluster, eventually  # noqa: E402
 
 PROGRAM, ADAPTER = sys.argv[1:3]
@@ -13,8 +14,17 @@ LONG = "ROOST_LONG" in os.environ
 NAMES = [f"{short}@127.0.0.1" for short in "abc"]
 
 
+OPTIONS = {}
+
+
+def setUpModule():
+    if ADAPTER == "redis":
+        from redis_server import Redis
+        OPTIONS["redis"] = unittest.enterModuleContext(Redis()).url()
+
+
 def cluster(**options):
-    return Cluster(PROGRAM, adapter=ADAPTER, ticktime=1000, **options)
+    return Cluster(PROGRAM, adapter=ADAPTER, ticktime=1000, **OPTIONS, **options)
 
 
 def start(all, short):
@@ -106,6 +116,33 @@ class Presence(unittest.TestCase):
                 self.assertTrue(sees(node, "room", "b", "b2", "c"), node.log())
                 self.assertTrue(consistent(node))
 
+    @unittest.skipIf(ADAPTER == "redis", "what matters there is who reaches Redis")
+    def test_each_side_of_a_split_sees_itself_and_all_see_all_once_it_is_whole(self):
+        if not can_make_namespaces():
+            self.skipTest("network namespaces can be made by root only")
+        with Network(5) as network, cluster() as all:
+            names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
+            nodes = [
+                all.start(f"n{i}", prefix=network.prefix(i), host=address, address=address,
+                          wants=names)
+                for i, address in enumerate(network.addresses)]
+            for i, node in enumerate(nodes):
+                node.do(f"join room p{i}")
+            for node in nodes:
+                self.assertTrue(sees(node, "room", *(f"p{i}" for i in range(5))), node.log())
+            network.split([3, 4])
+            for node in nodes[:3]:
+                self.assertTrue(sees(node, "room", "p0", "p1", "p2"), node.log())
+            for node in nodes[3:]:
+                self.assertTrue(sees(node, "room", "p3", "p4"), node.log())
+            nodes[0].do("leave room p0"), nodes[1].do("join room near")
+            nodes[3].do("leave room p3"), nodes[4].do("join room far")
+            network.heal()
+            for node in nodes:
+                self.assertTrue(
+                    sees(node, "room", "p1", "p2", "p4", "near", "far"), node.log())
+                self.assertTrue(consistent(node))
+
     def test_rolling_restarts_leave_nobody_behind(self):
         with cluster() as all:
             nodes = nodes_of(all, "abc")
@@ -148,4 +185,4 @@ class Presence(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    unittest.main(argv=sys.argv[:1], warnings="ignore")

@@ -3,6 +3,7 @@
 //
 //   sample_presence name=a@127.0.0.1 cookie=… epmd_port=4000 adapter=pg wants=b@127.0.0.1
 #include "channels/pub_sub.hpp"
+#include "channels/redis_adapter.hpp"
 #include "channels/tracker.hpp"
 #include "runtime/discovery/cluster.hpp"
 #include "runtime/discovery/epmd.hpp"
@@ -155,6 +156,7 @@ struct settings {
   roost::node::options node = {};
   std::vector<std::string> wants = {};
   std::string adapter = "pg";
+  std::string redis = {};
   bool says_goodbye = true;
 };
 
@@ -169,10 +171,17 @@ settings settings_of(int argc, char** argv) {
     if (key == "epmd_port") result.node.epmd_port = static_cast<std::uint16_t>(std::stoul(value));
     if (key == "ticktime") result.node.net_ticktime = std::chrono::milliseconds(std::stoul(value));
     if (key == "wants") result.wants.push_back(value);
+    if (key == "address") result.node.address = value;
     if (key == "adapter") result.adapter = value;
+    if (key == "redis") result.redis = value;
     if (key == "goodbye") result.says_goodbye = value == "true";
   }
   return result;
+}
+
+roost::pub_sub_adapter_spec adapter_of(const settings& settings) {
+  if (settings.adapter == "redis") return roost::redis_adapter({.url = settings.redis});
+  return settings.adapter == "interest" ? roost::interest_adapter() : roost::pg_adapter();
 }
 
 void answer(const std::string& text) { std::cout << text << std::endl; }
@@ -184,10 +193,9 @@ int main(int argc, char** argv) {
   try {
     auto settings = settings_of(argc, argv);
     roost::node::start(settings.node);
-    auto adapter = settings.adapter == "interest" ? roost::interest_adapter() : roost::pg_adapter();
     auto top = roost::start_link(roost::supervisor_spec{
         .children = {
-            roost::child<roost::pub_sub>({.name = "bus", .adapter = adapter}),
+            roost::child<roost::pub_sub>({.name = "bus", .adapter = adapter_of(settings)}),
             roost::child<roost::tracker>(
                 {.name = "who",
                  .pub_sub = "bus",
