@@ -124,8 +124,7 @@ int be_a_node(const std::string& name, const std::string& adapter) {
   rpc::offer("publish", [](std::string topic, int count, int mark) {
     for (int i = 0; i < count; ++i)
       broadcast(
-          "bus", topic, "news",
-          {{"m", mark}, {"t", now_ns()}, {"body", std::string(64, 'x')}});
+          "bus", topic, "news", {{"m", mark}, {"t", now_ns()}, {"body", std::string(64, 'x')}});
     return true;
   });
   rpc::offer("listen", [] {

@@ -84,6 +84,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
 
   void stop() noexcept override {
     if (!thread_.joinable()) return;
+    wait_for_publishers();
     shared_->context.stop();
     thread_.join();
     if (malformed_ > 1) logger::warning("malformed broadcasts came", {{"count", malformed_}});
@@ -112,6 +113,14 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   }
 
  private:
+  /// What was broadcast last, such as a goodbye, is to arrive, unless Redis has stopped to answer.
+  void wait_for_publishers() {
+    auto deadline = clock::now() + milliseconds(500);
+    for (auto& one : publishers_)
+      while (!one.is_done() && clock::now() < deadline)
+        std::this_thread::sleep_for(milliseconds(1));
+  }
+
   void open_lanes() {
     shared_.reset(new detail::redis_shared{// it cannot be moved
                                            .url = detail::parse_redis_url(url_of(options_)),

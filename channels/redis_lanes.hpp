@@ -133,6 +133,12 @@ class redis_publisher final : redis_connection::user {
     return true;
   }
 
+  /// Redis has answered to everything, or cannot. From any thread.
+  bool is_done() {
+    std::lock_guard guard{mutex_};
+    return down_ || unanswered_.empty();
+  }
+
  private:
   using clock = redis_shared::clock;
 

@@ -8,7 +8,8 @@
 //   │  └─ …
 //   ├─ endpoint              the page and /socket: a process for each client, and one for each room
 //   │                        that a client is in
-//   └─ neighbours            the other nodes of the chat, and where their pages are; it tells them the
+//   └─ neighbours            the other nodes of the chat, and where their pages are; it tells them
+//   the
 //                            port of the endpoint, so it comes after it
 #include "channels/endpoint.hpp"
 #include "channels/presence.hpp"

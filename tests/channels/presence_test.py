@@ -116,6 +116,17 @@ class Presence(unittest.TestCase):
                 self.assertTrue(sees(node, "room", "b", "b2", "c"), node.log())
                 self.assertTrue(consistent(node))
 
+    @unittest.skipUnless(ADAPTER == "redis", "needs links")
+    def test_nodes_without_links_see_each_other_and_say_goodbye(self):
+        with cluster() as all:
+            a, b = (all.start(short) for short in "ab")
+            a.do("join room one"), b.do("join room two")
+            for node in (a, b):
+                self.assertTrue(sees(node, "room", "one", "two"), node.log())
+                self.assertEqual(node.list(), [])
+            b.leave()
+            self.assertTrue(sees(a, "room", "one", limit=1.6), a.log())
+
     @unittest.skipIf(ADAPTER == "redis", "what matters there is who reaches Redis")
     def test_each_side_of_a_split_sees_itself_and_all_see_all_once_it_is_whole(self):
         if not can_make_namespaces():
@@ -185,4 +196,4 @@ class Presence(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1], warnings="ignore")
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], warnings="ignore")
