@@ -70,7 +70,7 @@ struct room_channel {
   std::string name;
   roost::server<chat::room> room;
   std::int64_t last_seen = 0;
-  roost::presence who = {};
+  roost::presence who{"presence"};
 
   roost::join_result join(
       std::string_view topic, const roost::payload& params, roost::socket& socket) {

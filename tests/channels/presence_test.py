@@ -70,6 +70,18 @@ class Presence(unittest.TestCase):
             self.assertTrue(sees(b, "room", "k1", "k2", "k3", "k4", limit=1.6))
             self.assertTrue(consistent(a) and consistent(b))
 
+    def test_several_shards_share_the_topics(self):
+        with cluster(pool=4) as all:
+            a, b = nodes_of(all, "ab")
+            for number in range(20):
+                (a, b)[number % 2].do(f"join room{number} key")
+            for number in range(20):
+                for node in (a, b):
+                    self.assertTrue(sees(node, f"room{number}", "key"), node.log())
+            b.kill()
+            self.assertTrue(eventually(lambda: a.do("count") == "10"))
+            self.assertTrue(consistent(a))
+
     def test_whoever_comes_later_gets_all(self):
         with cluster() as all:
             a, = nodes_of(all, "a")

@@ -157,7 +157,7 @@ struct settings {
   std::vector<std::string> wants = {};
   std::string adapter = "pg";
   std::string redis = {};
-  bool says_goodbye = true;
+  roost::gossip_options gossip = {};
 };
 
 settings settings_of(int argc, char** argv) {
@@ -174,7 +174,8 @@ settings settings_of(int argc, char** argv) {
     if (key == "address") result.node.address = value;
     if (key == "adapter") result.adapter = value;
     if (key == "redis") result.redis = value;
-    if (key == "goodbye") result.says_goodbye = value == "true";
+    if (key == "goodbye") result.gossip.permdown_on_shutdown = value == "true";
+    if (key == "pool") result.gossip.pool_size = static_cast<std::uint32_t>(std::stoul(value));
   }
   return result;
 }
@@ -200,7 +201,7 @@ int main(int argc, char** argv) {
                 {.name = "who",
                  .pub_sub = "bus",
                  .handle_diff = take,
-                 .gossip = {.permdown_on_shutdown = settings.says_goodbye}}),
+                 .gossip = settings.gossip}),
         }});
     roost::discovery::start_link(
         {.name = "test",
