@@ -198,10 +198,7 @@ int main(int argc, char** argv) {
         .children = {
             roost::child<roost::pub_sub>({.name = "bus", .adapter = adapter_of(settings)}),
             roost::child<roost::tracker>(
-                {.name = "who",
-                 .pub_sub = "bus",
-                 .handle_diff = take,
-                 .gossip = settings.gossip}),
+                {.name = "who", .pub_sub = "bus", .handle_diff = take, .gossip = settings.gossip}),
         }});
     roost::discovery::start_link(
         {.name = "test",
