@@ -14,14 +14,14 @@ thread_local bool is_client = false;
 
 }  // namespace
 
-// Those of the whole program.
-void* operator new(std::size_t size) {
+// Those of the whole program; inlined, the compiler took them for a mismatch.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   if (counting && !is_client) ++allocations;
   if (auto* memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace roost;
 using namespace roost::test;
