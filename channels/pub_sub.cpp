@@ -1,7 +1,6 @@
 #include "channels/pub_sub.hpp"
 #include "channels/hub.hpp"
 #include "channels/redis_adapter.hpp"
-#include "channels/redis_url.hpp"
 #include "runtime/config.hpp"
 
 namespace roost {

@@ -3,10 +3,10 @@
 #include "channels/redis_lanes.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
-#include <boost/asio/post.hpp>
 #include <pthread.h>
 #include <csignal>
 #include <cstdlib>
+#include <random>
 #include <thread>
 
 namespace roost {
@@ -85,7 +85,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   void stop() noexcept override {
     if (!thread_.joinable()) return;
     wait_for_publishers();
-    shared_->context.stop();
+    loop_->stop();
     thread_.join();
     if (malformed_ > 1) logger::warning("malformed broadcasts came", {{"count", malformed_}});
   }
@@ -122,25 +122,24 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   }
 
   void open_lanes() {
-    shared_.reset(new detail::redis_shared{// it cannot be moved
-                                           .url = detail::parse_redis_url(url_of(options_)),
-                                           .ca_file = options_.ca_file,
-                                           .connect_timeout = options_.connect_timeout,
-                                           .ping_interval = options_.ping_interval,
-                                           .ping_timeout = options_.ping_timeout,
-                                           .retry_first = options_.retry_first,
-                                           .retry_last = options_.retry_last});
-    shared_->prepare_tls();
+    loop_ = std::make_unique<net::redis_loop>(net::redis_settings{
+        .url = net::parse_redis_url(url_of(options_)),
+        .ca_file = options_.ca_file,
+        .connect_timeout = options_.connect_timeout,
+        .ping_interval = options_.ping_interval,
+        .ping_timeout = options_.ping_timeout,
+        .retry_first = options_.retry_first,
+        .retry_last = options_.retry_last});
     // After a crash of the pub_sub there may be subscribers already, who have missed something.
     bool again = !local_->topics().empty();
     for (std::size_t lane = 0; lane < options_.pool_size; ++lane) {
-      subscribers_.emplace_back(*shared_, *this, lane, nodes_prefix_ + node_name_);
-      publishers_.emplace_back(*shared_, *this, lane, options_.buffer_limit);
+      subscribers_.emplace_back(*loop_, *this, lane, nodes_prefix_ + node_name_);
+      publishers_.emplace_back(*loop_, *this, lane, options_.buffer_limit);
       if (again) subscribers_.back().begin_with_a_gap();
       subscribers_.back().open();
       publishers_.back().open();
     }
-    thread_ = std::thread([this] { shared_->context.run(); });
+    thread_ = std::thread([this] { loop_->run(); });
     ::pthread_setname_np(thread_.native_handle(), "roost redis");
   }
 
@@ -201,7 +200,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     down_since_ = clock::now();
     logger::error(
         "redis cannot be reached",
-        {{"pub_sub", local_->name()}, {"url", shared_->url.without_secrets()}, {"reason", reason}});
+        {{"pub_sub", local_->name()}, {"url", loop_->url().without_secrets()}, {"reason", reason}});
   }
 
   void lane_up() override {
@@ -239,7 +238,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
     auto duration = duration_of(envelope);
     if (!duration) return drop_malformed();
     if (gaps_.empty())
-      boost::asio::post(shared_->context, [this] {
+      loop_->post([this] {
         auto gaps = std::exchange(gaps_, {});
         local_->lost(std::exchange(longest_gap_, {}), [&](std::string_view one) {
           return gaps.contains(one);
@@ -266,7 +265,7 @@ class redis_pub_sub final : public pub_sub_adapter, public detail::redis_watch {
   std::string node_name_;
   std::string topics_prefix_;
   std::string nodes_prefix_;
-  std::unique_ptr<detail::redis_shared> shared_;  // outlives the lanes
+  std::unique_ptr<net::redis_loop> loop_;  // outlives the lanes
   std::deque<detail::redis_subscriber> subscribers_;
   std::deque<detail::redis_publisher> publishers_;
   std::atomic<std::uint64_t> sent_{0};
@@ -292,7 +291,7 @@ void require_in(const char* name, Value value, Value min, Value max, const char*
 
 pub_sub_adapter_spec redis_adapter(redis_options options) {
   using namespace std::chrono_literals;
-  if (!options.url.empty()) detail::parse_redis_url(options.url);
+  if (!options.url.empty()) net::parse_redis_url(options.url);
   require_in<std::uint32_t>("pool_size", options.pool_size, 1, 64, "1 to 64");
   require_in<std::size_t>(
       "buffer_limit", options.buffer_limit, 1024, 32U << 20U, "1 KiB to 32 MiB");

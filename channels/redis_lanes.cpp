@@ -1,9 +1,7 @@
 #include "channels/redis_lanes.hpp"
-#include <boost/asio/post.hpp>
 
 namespace roost::detail {
 
-namespace asio = boost::asio;
 using kind = net::resp_value::kind;
 using std::chrono::milliseconds;
 
@@ -16,15 +14,15 @@ constexpr std::size_t channels_in_a_command = 512;
 // --- subscribing ---------------------------------------------------------------------------------
 
 redis_subscriber::redis_subscriber(
-    redis_shared& shared, redis_watch& watch, std::size_t lane, std::string own)
-    : shared_(shared), watch_(watch), lane_(lane), connection_(shared, *this) {
+    net::redis_loop& loop, redis_watch& watch, std::size_t lane, std::string own)
+    : redis_lane(loop, watch, lane) {
   channels_.insert(std::move(own));
 }
 
 void redis_subscriber::enter(entry entry) {
   std::lock_guard guard{mutex_};
   inbox_.push_back(std::move(entry));
-  if (inbox_.size() == 1) asio::post(shared_.context, [this] { take_inbox(); });
+  if (inbox_.size() == 1) loop_.post([this] { take_inbox(); });
 }
 
 void redis_subscriber::take_inbox() {
@@ -114,13 +112,9 @@ void redis_subscriber::disconnected(
 
 // --- publishing ----------------------------------------------------------------------------------
 
-redis_publisher::redis_publisher(
-    redis_shared& shared, redis_watch& watch, std::size_t lane, std::size_t limit)
-    : shared_(shared), watch_(watch), lane_(lane), limit_(limit), connection_(shared, *this) {}
-
 void redis_publisher::wake() {
   woken_ = true;
-  asio::post(shared_.context, [this] { connection_.wake(); });
+  loop_.post([this] { connection_.wake(); });
 }
 
 void redis_publisher::connected() {

@@ -5,7 +5,7 @@
 // long; the adapter's thread does the rest.
 #pragma once
 #include "channels/pub_sub_adapter.hpp"
-#include "channels/redis_connection.hpp"
+#include "runtime/net/redis_connection.hpp"
 #include <atomic>
 #include <deque>
 #include <mutex>
@@ -50,12 +50,29 @@ class redis_watch {
       std::chrono::milliseconds duration) = 0;
 };
 
-class redis_subscriber final : redis_connection::user {
+/// What both have.
+class redis_lane : protected net::redis_connection::user {
  public:
-  /// `own`: a channel that is always subscribed.
-  redis_subscriber(redis_shared& shared, redis_watch& watch, std::size_t lane, std::string own);
+  redis_lane(net::redis_loop& loop, redis_watch& watch, std::size_t lane)
+      : loop_(loop), watch_(watch), lane_(lane), connection_(loop, *this) {}
 
   void open() { connection_.open(); }
+
+ protected:
+  using clock = net::redis_connection::clock;
+
+  net::redis_loop& loop_;
+  redis_watch& watch_;
+  std::size_t lane_;
+  net::redis_connection connection_;
+  std::mutex mutex_;  // of what other threads hand over
+};
+
+class redis_subscriber final : public redis_lane {
+ public:
+  /// `own`: a channel that is always subscribed.
+  redis_subscriber(net::redis_loop& loop, redis_watch& watch, std::size_t lane, std::string own);
+
   /// Whoever had the topics before may have lost broadcasts until they are subscribed.
   void begin_with_a_gap() { lost_since_ = clock::now(); }
 
@@ -65,8 +82,6 @@ class redis_subscriber final : redis_connection::user {
   void when_synced(std::shared_ptr<redis_sync> sync) { enter({order::sync, {}, std::move(sync)}); }
 
  private:
-  using clock = redis_shared::clock;
-
   enum class order { subscribe, unsubscribe, sync };
   struct entry {
     order what;
@@ -88,12 +103,6 @@ class redis_subscriber final : redis_connection::user {
   void received(net::resp_value& value) override;
   void disconnected(const std::string& reason, std::optional<clock::time_point> heard) override;
 
-  redis_shared& shared_;
-  redis_watch& watch_;
-  std::size_t lane_;
-  redis_connection connection_;
-
-  std::mutex mutex_;
   std::vector<entry> inbox_;
 
   std::set<std::string, std::less<>> channels_;  // wanted
@@ -108,11 +117,10 @@ class redis_subscriber final : redis_connection::user {
   std::optional<clock::time_point> lost_since_;
 };
 
-class redis_publisher final : redis_connection::user {
+class redis_publisher final : public redis_lane {
  public:
-  redis_publisher(redis_shared& shared, redis_watch& watch, std::size_t lane, std::size_t limit);
-
-  void open() { connection_.open(); }
+  redis_publisher(net::redis_loop& loop, redis_watch& watch, std::size_t lane, std::size_t limit)
+      : redis_lane(loop, watch, lane), limit_(limit) {}
 
   /// From any thread. `write(out)` appends the `size` bytes of the message. Answers whether it is
   /// on its way.
@@ -140,8 +148,6 @@ class redis_publisher final : redis_connection::user {
   }
 
  private:
-  using clock = redis_shared::clock;
-
   static constexpr std::size_t most_unanswered = std::size_t{1} << 18U;
 
   void wake();
@@ -150,13 +156,7 @@ class redis_publisher final : redis_connection::user {
   void received(net::resp_value& value) override;
   void disconnected(const std::string& reason, std::optional<clock::time_point> heard) override;
 
-  redis_shared& shared_;
-  redis_watch& watch_;
-  std::size_t lane_;
   std::size_t limit_;
-  redis_connection connection_;
-
-  std::mutex mutex_;
   std::string queued_;
   std::size_t in_flight_ = 0;  // bytes
   std::deque<redis_address> unanswered_;

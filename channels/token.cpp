@@ -100,18 +100,17 @@ sealed seal(const key& key, std::string_view plain) {
   if (RAND_bytes(bytes_of(out.iv), iv_size) != 1) failed("give random bytes");
   cipher context(EVP_CIPHER_CTX_new());
   int size = 0;
-  bool ok =
-      context &&
-      EVP_EncryptInit_ex(
-          context.get(), EVP_aes_256_gcm(), nullptr, key.data(), bytes_of(out.iv)) == 1 &&
-      EVP_EncryptUpdate(
-          context.get(), nullptr, &size, bytes_of(encrypted_header),
-          static_cast<int>(encrypted_header.size())) == 1 &&
-      EVP_EncryptUpdate(
-          context.get(), bytes_of(out.text), &size, bytes_of(plain),
-          static_cast<int>(plain.size())) == 1 &&
-      EVP_EncryptFinal_ex(context.get(), bytes_of(out.text) + size, &size) == 1 &&
-      EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, tag_size, out.tag.data()) == 1;
+  bool ok = context &&
+            EVP_EncryptInit_ex(
+                context.get(), EVP_aes_256_gcm(), nullptr, key.data(), bytes_of(out.iv)) == 1 &&
+            EVP_EncryptUpdate(
+                context.get(), nullptr, &size, bytes_of(encrypted_header),
+                static_cast<int>(encrypted_header.size())) == 1 &&
+            EVP_EncryptUpdate(
+                context.get(), bytes_of(out.text), &size, bytes_of(plain),
+                static_cast<int>(plain.size())) == 1 &&
+            EVP_EncryptFinal_ex(context.get(), bytes_of(out.text) + size, &size) == 1 &&
+            EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, tag_size, out.tag.data()) == 1;
   if (!ok) failed("encrypt");
   return out;
 }
@@ -124,8 +123,8 @@ std::optional<std::string> unseal(const key& key, sealed in) {
   int rest = 0;
   bool ok =
       context &&
-      EVP_DecryptInit_ex(
-          context.get(), EVP_aes_256_gcm(), nullptr, key.data(), bytes_of(in.iv)) == 1 &&
+      EVP_DecryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, key.data(), bytes_of(in.iv)) ==
+          1 &&
       EVP_DecryptUpdate(
           context.get(), nullptr, &size, bytes_of(encrypted_header),
           static_cast<int>(encrypted_header.size())) == 1 &&
@@ -154,12 +153,13 @@ token_result read(std::string_view text, const token_options& options) {
   auto parsed = json::parse(text);
   if (!parsed || !(*parsed)["signed_at"].is_int()) return {.error = token_error::invalid};
   auto& contents = *parsed;
-  auto said = contents["max_age"].is_int() ? seconds(contents["max_age"].as_int()) : default_max_age;
+  auto said =
+      contents["max_age"].is_int() ? seconds(contents["max_age"].as_int()) : default_max_age;
   auto max_age = options.max_age.value_or(said);
   std::chrono::duration<double, std::milli> signed_at(contents["signed_at"].as_double());
-  bool is_expired = max_age <= seconds::zero() ||
-                    (max_age != token_options::forever &&
-                     clock::now().time_since_epoch() - signed_at > std::chrono::duration<double>(max_age));
+  bool is_expired = max_age <= seconds::zero() || (max_age != token_options::forever &&
+                                                   clock::now().time_since_epoch() - signed_at >
+                                                       std::chrono::duration<double>(max_age));
   if (is_expired) return {.error = token_error::expired};
   return {.data = contents["data"]};
 }
@@ -189,10 +189,14 @@ const EVP_MD* digest_of(const std::string& name) {
 
 std::string_view to_string(token_error error) noexcept {
   switch (error) {
-    case token_error::none: return "none";
-    case token_error::missing: return "missing";
-    case token_error::invalid: return "invalid";
-    case token_error::expired: return "expired";
+    case token_error::none:
+      return "none";
+    case token_error::missing:
+      return "missing";
+    case token_error::invalid:
+      return "invalid";
+    case token_error::expired:
+      return "expired";
   }
   return "unknown";
 }
@@ -242,8 +246,7 @@ token_keys::token_keys(
       new derived{std::move(secrets), how.key_iterations, digest_of(how.digest)});
 }
 
-std::string token_keys::sign(
-    std::string_view salt, const json& data, token_options options) const {
+std::string token_keys::sign(std::string_view salt, const json& data, token_options options) const {
   auto text = std::string(signed_header) + "." + to_base64url(contents_of(data, options));
   return text + "." + to_base64url(mac(keys_->of(0, salt), text));
 }
@@ -266,8 +269,8 @@ token_result token_keys::verify(
 std::string token_keys::encrypt(
     std::string_view salt, const json& data, token_options options) const {
   auto out = seal(keys_->of(0, salt), contents_of(data, options));
-  return std::string(encrypted_header) + "." + to_base64url(out.iv) + "." +
-         to_base64url(out.text) + "." + to_base64url(out.tag);
+  return std::string(encrypted_header) + "." + to_base64url(out.iv) + "." + to_base64url(out.text) +
+         "." + to_base64url(out.tag);
 }
 
 token_result token_keys::decrypt(

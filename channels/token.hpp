@@ -1,24 +1,25 @@
 // channels/token.hpp
 //
 // Tokens that clients keep and cannot make: who a user is, told to a browser and believed when it
-// comes back. A signed token can be read by everybody and changed by nobody; an encrypted one cannot
-// be read either.
+// comes back. A signed token can be read by everybody and changed by nobody; an encrypted one
+// cannot be read either.
 //
-//   const roost::token_keys keys(secret_key_base);               // 64 random characters, from outside
-//   auto text = keys.sign("user socket", user.id);               // into the page
-//   if (auto who = keys.verify("user socket", text))             // in connect
+//   const roost::token_keys keys(secret_key_base);               // 64 random characters, from
+//   outside auto text = keys.sign("user socket", user.id);               // into the page if (auto
+//   who = keys.verify("user socket", text))             // in connect
 //     return user_socket{who.data.as_int()};
 //
 // The salt names what the token is for: a token made with one is invalid with another. It is no
 // secret, and belongs into the code. With older secrets, tokens that were made with them are still
-// taken, while new ones are made with the first: so a secret is replaced without logging anybody out.
+// taken, while new ones are made with the first: so a secret is replaced without logging anybody
+// out.
 //
-// A token is as old as `signed_at` says. How old it may be is said by verify, else by whoever made it,
-// else 86,400 s.
+// A token is as old as `signed_at` says. How old it may be is said by verify, else by whoever made
+// it, else 86,400 s.
 //
-// Errors: a secret shorter than 20 bytes throws std::invalid_argument. Whatever text comes, verify and
-// decrypt answer: missing (empty), invalid (changed, another salt or secret, no token at all) or
-// expired. Thread safety: all functions of one token_keys may be called by many threads at once.
+// Errors: a secret shorter than 20 bytes throws std::invalid_argument. Whatever text comes, verify
+// and decrypt answer: missing (empty), invalid (changed, another salt or secret, no token at all)
+// or expired. Thread safety: all functions of one token_keys may be called by many threads at once.
 //
 // Sources: Phoenix.Token; PBKDF2 (RFC 8018), HMAC-SHA256 (RFC 2104), AES-256-GCM (NIST SP 800-38D),
 // base64url (RFC 4648). The data is JSON, not Erlang's terms: Phoenix cannot read it.
@@ -55,13 +56,12 @@ struct token_options {
 class token_keys {
  public:
   struct derivation {
-    int key_iterations = 1000;     // of PBKDF2, 1 to 10,000,000
+    int key_iterations = 1000;      // of PBKDF2, 1 to 10,000,000
     std::string digest = "sha256";  // or sha384, sha512
   };
 
   explicit token_keys(std::string secret_key_base, std::vector<std::string> older = {});
-  token_keys(
-      std::string secret_key_base, std::vector<std::string> older, derivation how);
+  token_keys(std::string secret_key_base, std::vector<std::string> older, derivation how);
 
   std::string sign(std::string_view salt, const json& data, token_options options = {}) const;
   token_result verify(

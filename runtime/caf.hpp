@@ -1,8 +1,8 @@
-// runtime/caf.hpp
+// runtime/caf.hpp: the door to CAF. The one public header that includes it, and no other includes
+// this.
 //
-// Processes beside CAF actors, for those who have both: a file that includes this also includes
-// CAF, no other header of the library does. A process is a CAF actor, so existing actors use it
-// with CAF's own functions, through the handle that to_caf answers:
+// Processes beside CAF actors, for those who have both. A process is a CAF actor, so existing
+// actors use it with CAF's own functions, through the handle that to_caf answers:
 //
 //   caf::actor counting = roost::to_caf(c.process());
 //   self->send(counting, 5);                                       // arrives as a caf_message

@@ -1,4 +1,5 @@
 #include "supervision/caf_child.hpp"
+#include "runtime/caf.hpp"
 
 namespace roost {
 namespace {

@@ -1,7 +1,7 @@
 // supervision/caf_child.hpp
 //
 // A CAF actor as a child of a supervisor: started, restarted and stopped like any other. For those
-// who have actors already; this header brings CAF in, as runtime/caf.hpp does.
+// who have actors already: the function's file includes runtime/caf.hpp, the door to CAF.
 //
 //   roost::supervisor_spec house() {
 //     return {.children = {
@@ -20,8 +20,12 @@
 // Errors: a function that throws or answers no actor is a failed start.
 // Thread safety: plain values. Source: OTP supervisor, "Child Specification"; caf::exit_msg.
 #pragma once
-#include "runtime/caf.hpp"
 #include "supervision/child_spec.hpp"
+
+namespace caf {
+class actor;
+class actor_system;
+}  // namespace caf
 
 namespace roost {
 

@@ -1,4 +1,5 @@
 #include "runtime/net/http_client.hpp"
+#include "runtime/net/client_socket.hpp"
 #include "runtime/net/dns.hpp"
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
@@ -8,9 +9,7 @@
 #include <boost/beast/http.hpp>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
-#include <sys/socket.h>
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <optional>
 
@@ -24,12 +23,6 @@ using boost::system::error_code;
 using clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 using tcp = asio::ip::tcp;
-
-bool is_address(const std::string& host) {
-  error_code error;
-  asio::ip::make_address(host, error);
-  return !error;
-}
 
 /// Names end without a dot in certificates and in headers, also those that are whole.
 std::string without_dot(std::string host) {
@@ -109,7 +102,7 @@ class exchange {
       // A silent address may not use up the time of those that follow.
       auto until = clock::now() + (deadline_ - clock::now()) / waiting--;
       tcp::endpoint endpoint(asio::ip::make_address(address), url_.port);
-      error = open(endpoint.protocol());
+      error = open_socket(socket_, endpoint.protocol());
       if (!error)
         error = finish(until, [&](auto done) { socket_.async_connect(endpoint, std::move(done)); });
       if (!error) return;
@@ -117,25 +110,9 @@ class exchange {
     throw failure("take a connection", error);
   }
 
-  /// Anew. Asio would open it without CLOEXEC, so that programs started meanwhile kept it open.
-  error_code open(const tcp& protocol) {
-    error_code error;
-    socket_.close(error);
-    auto fd = ::socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC, protocol.protocol());
-    if (fd < 0) return {errno, boost::system::system_category()};
-    socket_.assign(protocol, fd, error);
-    return error;
-  }
-
   ssl::context make_settings() const {
-    ssl::context settings(ssl::context::tls_client);
     error_code error;
-    SSL_CTX_set_min_proto_version(settings.native_handle(), TLS1_2_VERSION);
-    settings.set_verify_mode(ssl::verify_peer, error);
-    if (request_.ca_file.empty())
-      settings.set_default_verify_paths(error);
-    else
-      settings.load_verify_file(request_.ca_file, error);
+    auto settings = tls_client(request_.ca_file, error);
     if (error)
       throw failure(
           "be verified by the certificates of " +
@@ -147,14 +124,7 @@ class exchange {
   void shake_hands(ssl::stream<tcp::socket&>& stream) {
     auto host = without_dot(url_.host);
     auto* handle = stream.native_handle();
-    auto* rules = SSL_get0_param(handle);
-    X509_VERIFY_PARAM_set_hostflags(
-        rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    bool is_set = is_address(host)
-                      ? X509_VERIFY_PARAM_set1_ip_asc(rules, host.c_str()) == 1
-                      : X509_VERIFY_PARAM_set1_host(rules, host.data(), host.size()) == 1 &&
-                            SSL_set_tlsext_host_name(handle, host.c_str()) == 1;
-    if (!is_set) throw failure("have a name that TLS can verify", host);
+    if (!expect_host(handle, host)) throw failure("have a name that TLS can verify", host);
     auto error = finish(deadline_, [&](auto done) {
       stream.async_handshake(ssl::stream_base::client, std::move(done));
     });

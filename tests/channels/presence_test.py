@@ -144,11 +144,7 @@ class Presence(unittest.TestCase):
         if not can_make_namespaces():
             self.skipTest("network namespaces can be made by root only")
         with Network(5) as network, cluster() as all:
-            names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
-            nodes = [
-                all.start(f"n{i}", prefix=network.prefix(i), host=address, address=address,
-                          wants=names)
-                for i, address in enumerate(network.addresses)]
+            nodes = network.start(all)
             for i, node in enumerate(nodes):
                 node.do(f"join room p{i}")
             for node in nodes:

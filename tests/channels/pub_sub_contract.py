@@ -274,11 +274,7 @@ class Split(unittest.TestCase):
         if not can_make_namespaces():
             self.skipTest("network namespaces can be made by root only")
         with Network(5) as network, cluster(setuptime=1000) as all:
-            names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
-            nodes = a, b, c, d, e = [
-                all.start(f"n{i}", prefix=network.prefix(i), host=address, address=address,
-                          wants=names)
-                for i, address in enumerate(network.addresses)]
+            nodes = a, b, c, d, e = network.start(all)
 
             def sees(count):
                 return lambda node: len(node.list()) == count

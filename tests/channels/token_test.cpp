@@ -128,16 +128,16 @@ TEST_CASE("what cannot be used is refused at once") {
     }
     return "";
   };
-  CHECK(
-      error([] { token_keys("too short"); }) ==
-      "expected secret_key_base to have at least 20 bytes, got 9");
-  CHECK(
-      error([] { token_keys(secret, {""}); }) ==
-      "expected secret_key_base to have at least 20 bytes, got 0");
-  CHECK(
-      error([] { token_keys(secret, {}, {.key_iterations = 0}); }) ==
-      "expected key_iterations to be 1 to 10000000, got 0");
-  CHECK(
-      error([] { token_keys(secret, {}, {.digest = "md5"}); }) ==
-      "expected the digest of a token to be sha256, sha384 or sha512, got md5");
+  CHECK(error([] {
+          token_keys("too short");
+        }) == "expected secret_key_base to have at least 20 bytes, got 9");
+  CHECK(error([] {
+          token_keys(secret, {""});
+        }) == "expected secret_key_base to have at least 20 bytes, got 0");
+  CHECK(error([] {
+          token_keys(secret, {}, {.key_iterations = 0});
+        }) == "expected key_iterations to be 1 to 10000000, got 0");
+  CHECK(error([] {
+          token_keys(secret, {}, {.digest = "md5"});
+        }) == "expected the digest of a token to be sha256, sha384 or sha512, got md5");
 }

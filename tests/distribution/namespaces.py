@@ -41,9 +41,12 @@ class Network:
         for name in [*self.names, self.switch]:
             ip("netns", "del", name, check=False)
 
-    def prefix(self, i):
-        """Put before a command, has it run there."""
-        return ("ip", "netns", "exec", self.names[i])
+    def start(self, cluster):
+        """A node in each, which look for one another."""
+        names = [f"n{i}@{address}" for i, address in enumerate(self.addresses)]
+        return [cluster.start(f"n{i}", prefix=("ip", "netns", "exec", self.names[i]), host=address,
+                              address=address, wants=names)
+                for i, address in enumerate(self.addresses)]
 
     def inside(self, *words):
         ip("-n", self.switch, *words)

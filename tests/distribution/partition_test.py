@@ -26,11 +26,8 @@ class Partitions(unittest.TestCase):
         print("seed", seed)
         shapes = random.Random(seed)
         with Network(NODES) as network, Cluster(PROGRAM, ticktime=1000, setuptime=1000) as all:
-            names = [f"n{i}@{address}" for i, address in enumerate(network.addresses)]
-            nodes = [
-                all.start(f"n{i}", prefix=network.prefix(i), host=address, address=address,
-                          wants=names)
-                for i, address in enumerate(network.addresses)]
+            nodes = network.start(all)
+            names = [node.name for node in nodes]
             def whole():
                 return all_equal(nodes, lambda node: set(names) - {node.name})
             self.assertTrue(eventually(whole), [node.log() for node in nodes])

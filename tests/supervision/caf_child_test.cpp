@@ -1,4 +1,5 @@
 #include "supervision/caf_child.hpp"
+#include "runtime/caf.hpp"
 #include "supervision/supervisor.hpp"
 #include "tests/support.hpp"
 #include <caf/event_based_actor.hpp>

@@ -1,9 +1,9 @@
-#include "channels/redis_url.hpp"
+#include "runtime/net/redis_url.hpp"
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
 
-namespace roost::detail {
+namespace roost::net {
 namespace {
 
 [[noreturn]] void refuse(std::string_view what) {
@@ -87,4 +87,4 @@ redis_url parse_redis_url(std::string_view text) {
   return url;
 }
 
-}  // namespace roost::detail
+}  // namespace roost::net

@@ -1,26 +1,19 @@
 // private: one connection to Redis, made again and again with a growing and jittered delay.
 //
-// All of it runs on the one thread of the adapter's io_context. Writing is pulled: whoever has
+// All of it runs on the one thread of its loop. Writing is pulled: whoever has
 // something calls wake(), and is asked for it once the write before is done, so that what gathers
 // meanwhile leaves in one piece. A Redis that has stopped to answer is found by PING.
 #pragma once
-#include "channels/redis_url.hpp"
+#include "runtime/net/redis_url.hpp"
 #include "runtime/net/resp.hpp"
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <optional>
-#include <random>
 
-namespace roost::detail {
+namespace roost::net {
 
-/// What the connections of an adapter share.
-struct redis_shared {
-  using clock = std::chrono::steady_clock;
+struct redis_settings {
   using milliseconds = std::chrono::milliseconds;
 
   redis_url url;
@@ -30,29 +23,35 @@ struct redis_shared {
   milliseconds ping_timeout;
   milliseconds retry_first;
   milliseconds retry_last;
+};
 
-  boost::asio::io_context context{1};
-  // While a name server is asked there may be nothing else to do, and run() is not to end.
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
-      context.get_executor()};
-  // Of the thread of `lookups`, hence before it: the connections of a pool want to know at the
-  // same time.
-  std::vector<std::string> addresses = {};
-  std::string lookup_error = {};
-  std::optional<clock::time_point> looked_up = {};
-
-  boost::asio::thread_pool lookups{1};  // name servers are asked where waiting is no harm
-  std::optional<boost::asio::ssl::context> tls = {};
-  std::minstd_rand random{std::random_device{}()};
-
+/// What connections to one Redis share: the settings, the addresses, and the loop that they run on.
+class redis_loop {
+ public:
   /// Throws std::invalid_argument if there are no certificates to verify by.
-  void prepare_tls();
+  explicit redis_loop(redis_settings settings);
+  ~redis_loop();
+
+  const redis_url& url() const noexcept { return settings_.url; }
+
+  void run();  // until stop()
+  // From any thread.
+  void stop();
+  void post(std::function<void()> what);
+
+ private:
+  friend class redis_connection;
+  struct asio_parts;
+
   void look_up();
+
+  redis_settings settings_;
+  std::unique_ptr<asio_parts> parts_;
 };
 
 class redis_connection {
  public:
-  using clock = redis_shared::clock;
+  using clock = std::chrono::steady_clock;
 
   class user {
    public:
@@ -68,7 +67,8 @@ class redis_connection {
         const std::string& reason, std::optional<clock::time_point> heard) = 0;
   };
 
-  redis_connection(redis_shared& shared, user& user);
+  redis_connection(redis_loop& loop, user& user);
+  ~redis_connection();
 
   void open();
   void wake();
@@ -90,11 +90,13 @@ class redis_connection {
   template <class Do>
   void after(std::chrono::milliseconds delay, Do what);
 
-  redis_shared& shared_;
+  struct timer;
+
+  redis_loop& loop_;
   user& user_;
-  boost::asio::steady_timer timer_;
+  std::unique_ptr<timer> timer_;
   session_ptr session_;  // handlers of another one have nothing to say any more
   std::chrono::milliseconds delay_;
 };
 
-}  // namespace roost::detail
+}  // namespace roost::net

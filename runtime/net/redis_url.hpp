@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace roost::detail {
+namespace roost::net {
 
 /// redis://[[user]:password@]host[:port][/db], or rediss:// for TLS. User and password may be
 /// percent-encoded, an IPv6 address is in brackets. The number of the database is checked and of no
@@ -24,4 +24,4 @@ struct redis_url {
 /// Throws std::invalid_argument, which does not tell the text as it may have a password.
 redis_url parse_redis_url(std::string_view text);
 
-}  // namespace roost::detail
+}  // namespace roost::net

@@ -1,16 +1,20 @@
-#include "channels/redis_connection.hpp"
+#include "runtime/net/redis_connection.hpp"
+#include "runtime/net/client_socket.hpp"
 #include "runtime/net/dns.hpp"
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/write.hpp>
-#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
-#include <sys/socket.h>
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <random>
 
-namespace roost::detail {
+namespace roost::net {
 
 namespace asio = boost::asio;
 namespace ssl = boost::asio::ssl;
@@ -18,10 +22,29 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 using tcp = asio::ip::tcp;
 
+struct redis_loop::asio_parts {
+  asio::io_context context{1};
+  // While a name server is asked there may be nothing else to do, and run() is not to end.
+  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
+  // Of the thread of `lookups`, hence before it: the connections of a pool want to know at the
+  // same time.
+  std::vector<std::string> addresses = {};
+  std::string lookup_error = {};
+  std::optional<std::chrono::steady_clock::time_point> looked_up = {};
+
+  asio::thread_pool lookups{1};  // name servers are asked where waiting is no harm
+  std::optional<ssl::context> tls = {};
+  std::minstd_rand random{std::random_device{}()};
+};
+
+struct redis_connection::timer : asio::steady_timer {
+  using asio::steady_timer::steady_timer;
+};
+
 /// One connection, from the attempt to its end.
 struct redis_connection::session {
-  explicit session(redis_shared& shared) : socket(shared.context) {
-    if (shared.tls) tls.emplace(socket, *shared.tls);
+  session(asio::io_context& context, std::optional<ssl::context>& settings) : socket(context) {
+    if (settings) tls.emplace(socket, *settings);
   }
 
   template <class Use>
@@ -31,7 +54,7 @@ struct redis_connection::session {
 
   tcp::socket socket;
   std::optional<ssl::stream<tcp::socket&>> tls;
-  net::resp_reader reader;
+  resp_reader reader;
   std::array<char, 65536> incoming;
   std::string outgoing;
   bool writing = false;
@@ -45,22 +68,6 @@ struct redis_connection::session {
 
 namespace {
 
-bool is_address(const std::string& host) {
-  error_code error;
-  asio::ip::make_address(host, error);
-  return !error;
-}
-
-/// Asio would open it without CLOEXEC, so that programs started meanwhile kept it open.
-error_code open_anew(tcp::socket& socket, const tcp& protocol) {
-  error_code error;
-  socket.close(error);
-  auto fd = ::socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC, protocol.protocol());
-  if (fd < 0) return {errno, boost::system::system_category()};
-  socket.assign(protocol, fd, error);
-  return error;
-}
-
 std::string reason_of(const error_code& error) {
   if (error == asio::error::eof || error == ssl::error::stream_truncated)
     return "a closed connection";
@@ -71,41 +78,52 @@ std::string in_ms(milliseconds time) { return std::to_string(time.count()) + " m
 
 }  // namespace
 
-void redis_shared::prepare_tls() {
-  if (!url.tls) return;
-  tls.emplace(ssl::context::tls_client);
+redis_loop::redis_loop(redis_settings settings)
+    : settings_(std::move(settings)), parts_(std::make_unique<asio_parts>()) {
+  if (!settings_.url.tls) return;
   error_code error;
-  SSL_CTX_set_min_proto_version(tls->native_handle(), TLS1_2_VERSION);
-  tls->set_verify_mode(ssl::verify_peer, error);
-  if (ca_file.empty())
-    tls->set_default_verify_paths(error);
-  else
-    tls->load_verify_file(ca_file, error);
+  parts_->tls = tls_client(settings_.ca_file, error);
   if (error)
     throw std::invalid_argument(
         "expected the ca_file of redis to hold certificates, got " + error.message() + " (" +
-        ca_file + ")");
+        settings_.ca_file + ")");
 }
 
-void redis_shared::look_up() {
+redis_loop::~redis_loop() = default;
+
+void redis_loop::run() { parts_->context.run(); }
+
+void redis_loop::stop() { parts_->context.stop(); }
+
+void redis_loop::post(std::function<void()> what) { asio::post(parts_->context, std::move(what)); }
+
+void redis_loop::look_up() {
   using namespace std::chrono_literals;
-  if (looked_up && clock::now() - *looked_up < 1s) return;
-  lookup_error.clear();
+  auto& parts = *parts_;
+  auto now = std::chrono::steady_clock::now();
+  if (parts.looked_up && now - *parts.looked_up < 1s) return;
+  parts.lookup_error.clear();
   try {
-    addresses = net::addresses_of({.name = url.host, .timeout = connect_timeout});
-  } catch (const net::dns_error& error) {
-    lookup_error = error.what();
+    parts.addresses =
+        addresses_of({.name = settings_.url.host, .timeout = settings_.connect_timeout});
+  } catch (const dns_error& error) {
+    parts.lookup_error = error.what();
   }
-  looked_up = clock::now();
+  parts.looked_up = std::chrono::steady_clock::now();
 }
 
-redis_connection::redis_connection(redis_shared& shared, user& user)
-    : shared_(shared), user_(user), timer_(shared.context), delay_(shared.retry_first) {}
+redis_connection::redis_connection(redis_loop& loop, user& user)
+    : loop_(loop),
+      user_(user),
+      timer_(std::make_unique<timer>(loop.parts_->context)),
+      delay_(loop.settings_.retry_first) {}
+
+redis_connection::~redis_connection() = default;
 
 template <class Do>
 void redis_connection::after(milliseconds delay, Do what) {
-  timer_.expires_after(delay);
-  timer_.async_wait([what](error_code error) {
+  timer_->expires_after(delay);
+  timer_->async_wait([what](error_code error) {
     if (!error) what();
   });
 }
@@ -113,25 +131,25 @@ void redis_connection::after(milliseconds delay, Do what) {
 // --- connecting ----------------------------------------------------------------------------------
 
 void redis_connection::open() {
-  session_ = std::make_shared<session>(shared_);
+  session_ = std::make_shared<session>(loop_.parts_->context, loop_.parts_->tls);
   resolve(session_);
 }
 
 void redis_connection::resolve(const session_ptr& one) {
-  if (is_address(shared_.url.host)) return connect(one, {shared_.url.host});
-  asio::post(shared_.lookups, [this, one] {
-    shared_.look_up();
-    asio::post(
-        shared_.context, [this, one, found = shared_.addresses, reason = shared_.lookup_error] {
-          reason.empty() ? connect(one, found) : fail(one, reason);
-        });
+  if (is_address(loop_.url().host)) return connect(one, {loop_.url().host});
+  asio::post(loop_.parts_->lookups, [this, one] {
+    loop_.look_up();
+    auto& parts = *loop_.parts_;
+    loop_.post([this, one, found = parts.addresses, reason = parts.lookup_error] {
+      reason.empty() ? connect(one, found) : fail(one, reason);
+    });
   });
 }
 
 /// To the first of the addresses that takes it, in what is left of the time for all of them.
 void redis_connection::connect(const session_ptr& one, std::vector<std::string> addresses) {
-  auto share = shared_.connect_timeout / static_cast<long>(addresses.size());
-  tcp::endpoint endpoint(asio::ip::make_address(addresses.front()), shared_.url.port);
+  auto share = loop_.settings_.connect_timeout / static_cast<long>(addresses.size());
+  tcp::endpoint endpoint(asio::ip::make_address(addresses.front()), loop_.url().port);
   addresses.erase(addresses.begin());
   auto finished = [this, one, addresses, share](error_code error) {
     if (one != session_) return;
@@ -143,7 +161,7 @@ void redis_connection::connect(const session_ptr& one, std::vector<std::string> 
     bool too_long = error == asio::error::operation_aborted;
     fail(one, too_long ? "no connection within " + in_ms(share) : reason_of(error));
   };
-  if (auto error = open_anew(one->socket, endpoint.protocol())) return finished(error);
+  if (auto error = open_socket(one->socket, endpoint.protocol())) return finished(error);
   one->socket.async_connect(endpoint, finished);
   after(share, [one] {
     error_code ignored;
@@ -152,20 +170,12 @@ void redis_connection::connect(const session_ptr& one, std::vector<std::string> 
 }
 
 void redis_connection::shake_hands(const session_ptr& one) {
-  after(shared_.connect_timeout, [this, one] {
-    fail(one, "no answer to the login within " + in_ms(shared_.connect_timeout));
+  after(loop_.settings_.connect_timeout, [this, one] {
+    fail(one, "no answer to the login within " + in_ms(loop_.settings_.connect_timeout));
   });
   if (!one->tls) return log_in(one);
-  auto& host = shared_.url.host;
   auto* handle = one->tls->native_handle();
-  auto* rules = SSL_get0_param(handle);
-  X509_VERIFY_PARAM_set_hostflags(
-      rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-  bool is_set = is_address(host)
-                    ? X509_VERIFY_PARAM_set1_ip_asc(rules, host.c_str()) == 1
-                    : X509_VERIFY_PARAM_set1_host(rules, host.data(), host.size()) == 1 &&
-                          SSL_set_tlsext_host_name(handle, host.c_str()) == 1;
-  if (!is_set) return fail(one, "a name that TLS cannot verify");
+  if (!expect_host(handle, loop_.url().host)) return fail(one, "a name that TLS cannot verify");
   one->tls->async_handshake(ssl::stream_base::client, [this, one, handle](error_code error) {
     if (!error) return log_in(one);
     auto verdict = SSL_get_verify_result(handle);
@@ -179,13 +189,13 @@ void redis_connection::shake_hands(const session_ptr& one) {
 /// The PING is answered with an error while Redis loads its data, or wants a password.
 void redis_connection::log_in(const session_ptr& one) {
   if (one != session_) return;
-  auto& url = shared_.url;
+  auto& url = loop_.url();
   if (!url.password.empty()) {
-    one->outgoing += url.user.empty() ? net::resp_command({"AUTH", url.password})
-                                      : net::resp_command({"AUTH", url.user, url.password});
+    one->outgoing += url.user.empty() ? resp_command({"AUTH", url.password})
+                                      : resp_command({"AUTH", url.user, url.password});
     ++one->logins;
   }
-  one->outgoing += net::resp_command({"PING"});
+  one->outgoing += resp_command({"PING"});
   ++one->logins;
   write(one);
   read(one);
@@ -200,7 +210,7 @@ void redis_connection::read(const session_ptr& one) {
     one->heard = clock::now();
     try {
       one->reader.feed({one->incoming.data(), size});
-      net::resp_value value;
+      resp_value value;
       while (one == session_ && one->reader.next(value)) take(one, value);
     } catch (const std::exception& malformed) {
       return fail(one, malformed.what());
@@ -211,19 +221,19 @@ void redis_connection::read(const session_ptr& one) {
       [&](auto& stream) { stream.async_read_some(asio::buffer(one->incoming), came); });
 }
 
-void redis_connection::take(const session_ptr& one, net::resp_value& value) {
-  using kind = net::resp_value::kind;
+void redis_connection::take(const session_ptr& one, resp_value& value) {
+  using kind = resp_value::kind;
   if (one->logins > 0) {
     if (value.is == kind::error) {
       // Some servers repeat what they did not understand.
-      auto& password = shared_.url.password;
+      auto& password = loop_.url().password;
       bool tells = !password.empty() && value.text.find(password) != value.text.npos;
       return fail(one, tells ? "a refused login" : value.text);
     }
     if (value.is != kind::status) return fail(one, "an odd answer to the login");
     if (--one->logins > 0) return;
     one->up = true;
-    after(shared_.ping_interval, [this, one] { ping(one); });
+    after(loop_.settings_.ping_interval, [this, one] { ping(one); });
     user_.connected();
     return wake();
   }
@@ -242,7 +252,7 @@ void redis_connection::wake() {
 
 void redis_connection::write(const session_ptr& one) {
   if (one->ping_due) {
-    one->outgoing += net::resp_command({"PING"});
+    one->outgoing += resp_command({"PING"});
     ++one->pings;
     one->ping_due = false;
   }
@@ -264,13 +274,13 @@ void redis_connection::ping(const session_ptr& one) {
   if (one != session_) return;
   one->ping_due = true;
   wake();
-  after(shared_.ping_timeout, [this, one, asked = clock::now()] {
+  after(loop_.settings_.ping_timeout, [this, one, asked = clock::now()] {
     if (one != session_) return;
     // This program itself may have stood still, and the answer be there unread.
     error_code ignored;
     bool answered = one->heard > asked || one->socket.available(ignored) > 0;
-    if (!answered) return fail(one, "no answer within " + in_ms(shared_.ping_timeout));
-    after(shared_.ping_interval, [this, one] { ping(one); });
+    if (!answered) return fail(one, "no answer within " + in_ms(loop_.settings_.ping_timeout));
+    after(loop_.settings_.ping_interval, [this, one] { ping(one); });
   });
 }
 
@@ -281,17 +291,18 @@ void redis_connection::fail(const session_ptr& one, const std::string& reason) {
   session_.reset();
   error_code ignored;
   one->socket.close(ignored);
-  timer_.cancel();
+  timer_->cancel();
   // One that is taken and dropped at once again is not to be tried as fast as possible.
-  if (one->up && clock::now() - one->since > shared_.retry_last) delay_ = shared_.retry_first;
+  if (one->up && clock::now() - one->since > loop_.settings_.retry_last)
+    delay_ = loop_.settings_.retry_first;
   user_.disconnected(reason, one->heard);
   retry();
 }
 
 void redis_connection::retry() {
   std::uniform_int_distribution<milliseconds::rep> jitter(delay_.count() / 2, delay_.count());
-  after(milliseconds(jitter(shared_.random)), [this] { open(); });
-  delay_ = std::min(delay_ * 2, shared_.retry_last);
+  after(milliseconds(jitter(loop_.parts_->random)), [this] { open(); });
+  delay_ = std::min(delay_ * 2, loop_.settings_.retry_last);
 }
 
-}  // namespace roost::detail
+}  // namespace roost::net
