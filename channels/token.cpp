@@ -228,22 +228,20 @@ struct token_keys::derived {
   }
 };
 
-token_keys::token_keys(std::string secret_key_base, std::vector<std::string> older)
-    : token_keys(std::move(secret_key_base), std::move(older), derivation{}) {}
-
 token_keys::token_keys(
-    std::string secret_key_base, std::vector<std::string> older, derivation how) {
+    std::string secret_key_base, std::vector<std::string> older, token_key_options options) {
   std::vector<std::string> secrets{std::move(secret_key_base)};
   for (auto& one : older) secrets.push_back(std::move(one));
   for (auto& one : secrets)
     if (one.size() < shortest_secret)
       throw std::invalid_argument(
           "expected secret_key_base to have at least 20 bytes, got " + std::to_string(one.size()));
-  if (how.key_iterations < 1 || how.key_iterations > 10'000'000)
+  if (options.key_iterations < 1 || options.key_iterations > 10'000'000)
     throw std::invalid_argument(
-        "expected key_iterations to be 1 to 10000000, got " + std::to_string(how.key_iterations));
+        "expected key_iterations to be 1 to 10000000, got " +
+        std::to_string(options.key_iterations));
   keys_ = std::shared_ptr<derived>(
-      new derived{std::move(secrets), how.key_iterations, digest_of(how.digest)});
+      new derived{std::move(secrets), options.key_iterations, digest_of(options.digest)});
 }
 
 std::string token_keys::sign(std::string_view salt, const json& data, token_options options) const {

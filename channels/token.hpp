@@ -53,15 +53,17 @@ struct token_options {
   static constexpr std::chrono::seconds forever = std::chrono::seconds::max();
 };
 
+/// How keys are made of a secret and a salt.
+struct token_key_options {
+  int key_iterations = 1000;      // of PBKDF2, 1 to 10,000,000
+  std::string digest = "sha256";  // or sha384, sha512
+};
+
 class token_keys {
  public:
-  struct derivation {
-    int key_iterations = 1000;      // of PBKDF2, 1 to 10,000,000
-    std::string digest = "sha256";  // or sha384, sha512
-  };
-
-  explicit token_keys(std::string secret_key_base, std::vector<std::string> older = {});
-  token_keys(std::string secret_key_base, std::vector<std::string> older, derivation how);
+  explicit token_keys(
+      std::string secret_key_base, std::vector<std::string> older = {},
+      token_key_options options = {});
 
   std::string sign(std::string_view salt, const json& data, token_options options = {}) const;
   token_result verify(
