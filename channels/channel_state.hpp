@@ -28,6 +28,7 @@ struct client_event {
   std::string join_ref;  // JSON text
   roost::payload payload;
   bool event_is_string = true;
+  inbound_charge charge = {};
 };
 
 /// The socket asks the channel to end, with terminate().

@@ -1,6 +1,7 @@
 #include "channels/socket_process.hpp"
 #include "channels/endpoint_context.hpp"
 #include "runtime/logger.hpp"
+#include "runtime/telemetry.hpp"
 #include <algorithm>
 
 namespace roost::detail {
@@ -26,18 +27,30 @@ std::string_view socket_process::initial_call() const noexcept {
   return request_.mount->type->name;
 }
 
+socket_process::socket_process(request request)
+    : request_(std::move(request)), address_(request_.info.peer_address) {}
+
+admission& socket_process::admission() const noexcept { return *request_.endpoint->admission; }
+
 init_outcome socket_process::init() {
   core_ = current_process();
+  auto started = std::chrono::steady_clock::now();
   auto result = request_.mount->type->connect(request_.params, request_.info);
+  static const telemetry::event socket_connected{"phoenix.socket_connected"};
+  telemetry::execute(
+      socket_connected, {{"duration", std::chrono::steady_clock::now() - started}},
+      {{"user_socket", initial_call()},
+       {"result", result.refusal ? "error" : "ok"},
+       {"peer", address_}});
   if (result.refusal) {
-    refused = true;
     if (options().log)
       logger::info(
-          "socket refused", {{"socket", initial_call()},
-                             {"reason", result.refusal->reason},
-                             {"peer", request_.info.peer_address}});
+          "socket refused",
+          {{"socket", initial_call()}, {"reason", result.refusal->reason}, {"peer", address_}});
     return {init_status::ignore, {}};
   }
+  if (options().log)
+    logger::debug("socket connected", {{"socket", initial_call()}, {"peer", address_}});
   assigns_ = std::move(result.assigns);
   id_ = std::move(result.id);
   request_.params = {};
@@ -50,6 +63,7 @@ socket_process::~socket_process() {
   for (auto& entry : entries_)
     if (entry.channel) send(entry.channel, stop_channel{exit_reason::shutdown_with("closed")});
   if (transport_) transport_->abort();
+  admission().leave_socket(address_);
 }
 
 void socket_process::attach(local_ptr<transport> transport) { transport_ = std::move(transport); }
@@ -69,12 +83,13 @@ void socket_process::handle(message& message) {
     on_joined(*joined);
   } else if (auto* late = value_of<join_timed_out>(message)) {
     auto* entry = find(late->channel);
-    if (entry != nullptr && entry->state == entry::state::joining)
-      exit(late->channel, exit_reason::kill);
+    if (entry == nullptr || entry->state != entry::state::joining) return;
+    admission().note(admission().join_timeouts, "join_timeout", initial_call());
+    exit(late->channel, exit_reason::kill);
   } else if (auto* broadcast = value_of<broadcast_message>(message)) {
     // 1000 on purpose: phoenix.js stays away after it. Replies that are under way are dropped.
     if (broadcast->event == "disconnect" && transport_) transport_->close(close_code::normal, {});
-  } else {
+  } else if (!transport_ || !transport_->on_message(message)) {
     unexpected(message, initial_call());
   }
 }
@@ -136,8 +151,12 @@ void socket_process::on_phoenix(const incoming& message) {
 
 void socket_process::to_channel(entry& entry, const incoming& message) {
   client_event event{
-      std::string(message.event), std::string(message.ref), std::string(message.join_ref),
-      message.to_payload(), message.event_is_string};
+      std::string(message.event),
+      std::string(message.ref),
+      std::string(message.join_ref),
+      message.to_payload(),
+      message.event_is_string,
+      inbound_charge(transport_.get(), message.payload_data.size() + sizeof(client_event))};
   // Protocol 1 has no join references: a message is always for the present channel.
   if (transport_->protocol() == protocol::v1 && event.join_ref == "null")
     event.join_ref = entry.join_ref;
@@ -172,6 +191,12 @@ void socket_process::on_join(const incoming& message) {
     return reply("null", message.ref, message.topic(), "error", unmatched_topic());
   if (entries_.size() >= options().max_channels) {
     static const payload too_many{{"reason", "too many channels joined"}};
+    admission().note(admission().too_many_channels, "max_channels", initial_call());
+    return reply(message.join_ref, message.ref, message.topic(), "error", too_many);
+  }
+  if (late_joins_.size() >= options().max_joins) {
+    static const payload too_many{{"reason", "too many joins"}};
+    admission().note(admission().too_many_joins, "max_joins", initial_call());
     return reply(message.join_ref, message.ref, message.topic(), "error", too_many);
   }
   entry fresh;

@@ -10,6 +10,7 @@
 
 namespace roost::detail {
 
+class admission;
 struct endpoint_context;
 
 /// The transport of a socket, which the process may close.
@@ -19,6 +20,8 @@ class transport : public outlet {
   virtual void close(close_code code, std::string_view reason) = 0;
   /// Ends the connection as soon as possible, without a close frame.
   virtual void abort() = 0;
+  /// A message that the process itself does not know. Answers whether it was for the transport.
+  virtual bool on_message(message&) { return false; }
 };
 
 class socket_process final : public behavior {
@@ -30,7 +33,7 @@ class socket_process final : public behavior {
     connect_info info;
   };
 
-  explicit socket_process(request request) : request_(std::move(request)) {}
+  explicit socket_process(request request);
   ~socket_process() override;
 
   init_outcome init() override;
@@ -44,10 +47,9 @@ class socket_process final : public behavior {
   void transport_closed();
 
   const socket_options& options() const noexcept { return request_.mount->options; }
+  detail::admission& admission() const noexcept;
+  const endpoint_context& endpoint() const noexcept { return *request_.endpoint; }
   process& core() noexcept { return *core_; }
-
-  /// Set before init returns, for the one who started it.
-  bool refused = false;
 
  private:
   struct waiting_join {
@@ -92,6 +94,7 @@ class socket_process final : public behavior {
   void malformed_frame(const malformed& what);
 
   request request_;
+  std::string address_;  // that the endpoint has counted it for
   process* core_ = nullptr;
   local_ptr<transport> transport_;
   std::shared_ptr<const void> assigns_;

@@ -1,4 +1,5 @@
 #include "channels/token.hpp"
+#include "channels/base64.hpp"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -11,6 +12,10 @@
 #include <stdexcept>
 
 namespace roost {
+
+using detail::from_base64url;
+using detail::to_base64url;
+
 namespace {
 
 using clock = std::chrono::system_clock;
@@ -35,33 +40,6 @@ const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 unsigned char* bytes_of(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }
-
-// --- base64url -----------------------------------------------------------------------------------
-
-std::string to_base64url(std::string_view bytes) {
-  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  auto size = EVP_EncodeBlock(bytes_of(out), bytes_of(bytes), static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(size));
-  while (!out.empty() && out.back() == '=') out.pop_back();
-  std::replace(out.begin(), out.end(), '+', '-');
-  std::replace(out.begin(), out.end(), '/', '_');
-  return out;
-}
-
-/// Only what to_base64url writes: two texts never mean the same token.
-std::optional<std::string> from_base64url(std::string_view text) {
-  std::string in(text);
-  std::replace(in.begin(), in.end(), '-', '+');
-  std::replace(in.begin(), in.end(), '_', '/');
-  auto padding = (4 - in.size() % 4) % 4;
-  in.append(padding, '=');
-  std::string out(in.size() / 4 * 3, '\0');
-  auto size = EVP_DecodeBlock(bytes_of(out), bytes_of(in), static_cast<int>(in.size()));
-  if (size < 0 || padding == 3) return std::nullopt;
-  out.resize(static_cast<std::size_t>(size) - padding);
-  if (to_base64url(out) != text) return std::nullopt;
-  return out;
-}
 
 // --- cryptography --------------------------------------------------------------------------------
 

@@ -1,59 +1,56 @@
-// private: one accepted TCP connection, and the list that a worker keeps of them.
+// private: the clients of one endpoint on one worker: connections, and sessions of long polling.
 #pragma once
+#include "channels/transport/stream.hpp"
 #include "runtime/scheduler.hpp"
-#include <unistd.h>
 
 namespace roost::detail {
 
-class connection_list;
+class admission;
+class client_list;
 
-class connection : public io_handler {
+/// What the endpoint keeps an eye on.
+class attended {
  public:
-  explicit connection(int fd) noexcept : fd_(fd) {}
-  connection(const connection&) = delete;
-  connection& operator=(const connection&) = delete;
-  ~connection() override { close_fd(); }
+  attended() = default;
+  attended(const attended&) = delete;
+  attended& operator=(const attended&) = delete;
+  virtual ~attended() = default;
 
-  int fd() const noexcept { return fd_; }
-
-  /// The connection's worker looks in a few times per time-out: `now` is in ms.
+  /// The worker looks in a few times per time-out: `now` is in ms.
   virtual void sweep(std::uint64_t now) = 0;
-  /// The endpoint stops: say goodbye.
+  /// The endpoint drains: say goodbye.
   virtual void drain() = 0;
   /// The endpoint has stopped: no more waiting.
   virtual void cut() = 0;
+  /// Whether it is a socket, which a drain closes in batches.
+  virtual bool is_socket() const noexcept = 0;
 
- protected:
-  /// Gives the descriptor away, as when HTTP becomes a WebSocket.
-  int release_fd() noexcept { return std::exchange(fd_, -1); }
-  void close_fd() noexcept {
-    if (fd_ < 0) return;
-    worker::current()->unwatch(fd_);
-    ::close(std::exchange(fd_, -1));
-  }
+  bool says_goodbye = false;  // a drain has told it
 
  private:
-  friend class connection_list;
-  int fd_;
+  friend class client_list;
   std::uint32_t position_ = 0;
 };
 
-/// All connections of one endpoint on one worker. Knows them, does not own them.
-class connection_list {
+/// Knows them, does not own them.
+class client_list {
  public:
-  void add(connection& connection) {
-    connection.position_ = static_cast<std::uint32_t>(all_.size());
-    all_.push_back(&connection);
+  explicit client_list(detail::admission& admission) noexcept : admission_(admission) {}
+
+  detail::admission& admission() const noexcept { return admission_; }
+  void add(attended& client) {
+    client.position_ = static_cast<std::uint32_t>(all_.size());
+    all_.push_back(&client);
   }
-  void remove(connection& connection) {
+  void remove(attended& client) {
     auto* last = all_.back();
-    all_[connection.position_] = last;
-    last->position_ = connection.position_;
+    all_[client.position_] = last;
+    last->position_ = client.position_;
     all_.pop_back();
   }
   std::size_t size() const noexcept { return all_.size(); }
 
-  /// The function may remove the connection that it is given.
+  /// The function may remove the client that it is given.
   template <class F>
   void for_each(F f) {
     for (std::size_t i = all_.size(); i-- > 0;)
@@ -61,7 +58,29 @@ class connection_list {
   }
 
  private:
-  std::vector<connection*> all_;
+  detail::admission& admission_;
+  std::vector<attended*> all_;
+};
+
+/// One accepted connection.
+class connection : public io_handler, public attended {
+ public:
+  explicit connection(byte_stream stream) noexcept : stream_(std::move(stream)) {}
+  ~connection() override { close_stream(); }
+
+ protected:
+  int fd() const noexcept { return stream_.fd(); }
+  byte_stream& stream() noexcept { return stream_; }
+  /// Gives the stream away, as when HTTP becomes a WebSocket.
+  byte_stream release_stream() noexcept { return std::move(stream_); }
+  void close_stream() noexcept {
+    if (!stream_.is_open()) return;
+    worker::current()->unwatch(fd());
+    stream_.close();
+  }
+
+ private:
+  byte_stream stream_;
 };
 
 }  // namespace roost::detail

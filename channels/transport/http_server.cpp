@@ -1,8 +1,13 @@
 #include "channels/transport/http_server.hpp"
+#include "channels/base64.hpp"
 #include "channels/socket_process.hpp"
+#include "channels/transport/deflate.hpp"
+#include "channels/transport/long_poll.hpp"
 #include "channels/transport/routes.hpp"
+#include "channels/transport/static_files.hpp"
 #include "channels/transport/web_socket.hpp"
 #include "runtime/logger.hpp"
+#include "runtime/telemetry.hpp"
 #include <arpa/inet.h>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -10,17 +15,17 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace roost::detail {
 namespace {
 
 namespace http = boost::beast::http;
 
-constexpr std::uint32_t max_header = 16 * 1024;
-constexpr std::uint64_t max_body = 1 << 20;
-constexpr std::uint64_t header_limit_ms = 15'000;  // for a whole request to come in
-constexpr std::uint64_t keep_alive_ms = 60'000;    // between two requests
 constexpr std::size_t max_unsent = 32 << 20;
+constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests while one waits
+constexpr std::size_t file_piece = 64 * 1024;
+constexpr std::string_view bearer_prefix = "base64url.bearer.phx.";
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -36,16 +41,41 @@ http_response plain_response(int status, std::string body) {
   return {.status = status, .body = std::move(body)};
 }
 
+std::string lowered(std::string_view text) {
+  std::string result(text);
+  for (auto& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return result;
+}
+
+/// Nothing that a program puts into a header may begin another one.
+bool is_header_value(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
+}
+
+}  // namespace
+
+file_body::~file_body() {
+  if (fd >= 0) ::close(fd);
+}
+
 class http_session final : public connection {
  public:
   using request = http::request<http::string_body>;
 
-  http_session(int fd, std::shared_ptr<const endpoint_context> endpoint, connection_list& list)
-      : connection(fd), endpoint_(std::move(endpoint)), list_(list) {
+  http_session(
+      byte_stream stream, listening from, std::shared_ptr<const endpoint_context> endpoint,
+      client_list& list)
+      : connection(std::move(stream)), from_(from), endpoint_(std::move(endpoint)), list_(list) {
     list_.add(*this);
     since_ = worker::current()->now();
+    find_peer();
     new_parser();
-    worker::current()->watch(fd, EPOLLIN, *this);
+    worker::current()->watch(fd(), EPOLLIN, *this);
+    if (!from_.proxy_protocol) begin();
+  }
+
+  ~http_session() override {
+    if (counted_) endpoint_->admission->leave_connection();
   }
 
   void on_io(std::uint32_t events) override {
@@ -55,54 +85,169 @@ class http_session final : public connection {
   }
 
   void sweep(std::uint64_t now) override {
-    auto limit = input_.empty() && requests_ > 0 ? keep_alive_ms : header_limit_ms;
-    if (now - since_ > limit) end();
+    if (exchange_) return;  // whoever answers has a limit of his own
+    auto& limits = endpoint_->spec.limits;
+    bool shaking_hands = from_.proxy_protocol && !begun_;
+    if (from_.tls && begun_ && !stream().is_secure()) shaking_hands = true;
+    bool idle = input_.empty() && requests_ > 0;
+    auto limit = shaking_hands ? limits.handshake_timeout
+                 : idle        ? limits.keep_alive_timeout
+                               : limits.request_timeout;
+    if (now - since_ <= static_cast<std::uint64_t>(limit.count())) return;
+    if (!idle)
+      endpoint_->admission->note(
+          endpoint_->admission->slow_handshakes,
+          shaking_hands ? "handshake_timeout" : "request_timeout");
+    end();
   }
-  void drain() override { end(); }
+  /// Whoever waits for an answer gets it, and then the connection ends.
+  void drain() override {
+    draining_ = true;
+    if (!exchange_ && output_.empty() && file_.left == 0) end();
+  }
   void cut() override { end(); }
+  bool is_socket() const noexcept override { return false; }
+
+  /// The answer to the exchange's request.
+  void answer(const http_response& response) {
+    auto head = std::exchange(head_, false);
+    exchange_->session_ = nullptr;
+    exchange_ = {};
+    since_ = worker::current()->now();
+    respond(response, head);
+    if (!parsing_) parse();
+  }
 
  private:
   void new_parser() {
     parser_.emplace();
-    parser_->header_limit(max_header);
-    parser_->body_limit(max_body);
+    parser_->header_limit(static_cast<std::uint32_t>(endpoint_->spec.limits.max_header));
+    parser_->body_limit(largest_body());
     parser_->eager(true);
+  }
+
+  std::size_t largest_body() const {
+    auto largest = endpoint_->spec.limits.max_body;
+    for (auto& mount : endpoint_->spec.sockets)
+      if (mount.options.longpoll) largest = std::max(largest, mount.options.longpoll->max_body);
+    return largest;
   }
 
   void end() {
     if (done_) return;
     done_ = true;
+    if (exchange_) {
+      exchange_->client_gone();
+      exchange_ = {};
+    }
     list_.remove(*this);
-    close_fd();
+    close_stream();
     worker::current()->delete_after_poll(std::unique_ptr<io_handler>(this));
+  }
+
+  // --- who it is ---------------------------------------------------------------------------------
+
+  void find_peer() {
+    if (from_.local) return;
+    sockaddr_storage address{};
+    socklen_t size = sizeof address;
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    ::getpeername(fd(), reinterpret_cast<sockaddr*>(&address), &size);
+    if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address); v4->sin_family == AF_INET) {
+      ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
+      peer_port_ = ntohs(v4->sin_port);
+    } else if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address); v6->sin6_family == AF_INET6) {
+      ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
+      peer_port_ = ntohs(v6->sin6_port);
+    }
+    peer_ = text.data();
+  }
+
+  bool trusts_peer() const { return from_.local || endpoint_->trusted.contain(peer_); }
+
+  /// The balancer's header comes before everything else, TLS too, so not a byte more is taken: what
+  /// is there is looked at first. All bytes of an unfinished header belong to it.
+  void read_proxy_header() {
+    std::array<char, max_proxy_header> buffer;
+    auto room = buffer.size() - input_.size();
+    auto count = ::recv(fd(), buffer.data(), room, MSG_PEEK | MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (count <= 0) return end();
+    auto before = input_.size();
+    input_.append(buffer.data(), static_cast<std::size_t>(count));
+    auto header = parse_proxy_header(input_);
+    bool complete = header.state == proxy_header::kind::complete;
+    auto used = complete ? header.size - before : static_cast<std::size_t>(count);
+    (void)!::recv(fd(), buffer.data(), used, MSG_DONTWAIT);
+    if (header.state == proxy_header::kind::incomplete && input_.size() < max_proxy_header) return;
+    if (!complete || !trusts_peer()) {
+      logger::debug("no PROXY header of a trusted balancer, closing", {{"peer", peer_}});
+      return end();
+    }
+    input_.clear();
+    if (!header.address.empty()) {
+      peer_ = header.address;
+      peer_port_ = header.port;
+      from_.local = false;
+    }
+    begin();
+  }
+
+  void begin() {
+    begun_ = true;
+    if (endpoint_->admission->enter_connection() != refusal::none) return end();
+    counted_ = true;
+    if (from_.tls) stream().start_tls(*endpoint_->tls->current());
   }
 
   // --- reading -----------------------------------------------------------------------------------
 
   void read() {
+    if (!begun_) return read_proxy_header();
     std::array<char, 16 * 1024> buffer;
-    auto count = ::recv(fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (count <= 0) return end();
-    if (closing_) return;  // the answer is on its way; the rest of what it says is dropped
-    input_.append(buffer.data(), static_cast<std::size_t>(count));
-    parse();
+    do {
+      auto [result, count] = stream().read(buffer);
+      if (result == io_state::blocked) return;
+      if (result == io_state::ended) return end();
+      if (closing_) return;  // the answer is on its way; the rest of what it says is dropped
+      input_.append(buffer.data(), count);
+      if (exchange_ && input_.size() > max_pipelined) return end();
+      parse();
+    } while (!done_ && stream().has_buffered());
   }
 
   void parse() {
-    while (!done_ && !closing_ && !input_.empty()) {
+    parsing_ = true;
+    parse_all();
+    parsing_ = false;
+  }
+
+  void parse_all() {
+    while (!done_ && !closing_ && !exchange_ && !input_.empty()) {
       boost::system::error_code error;
       auto used = parser_->put(boost::asio::buffer(input_), error);
       input_.erase(0, used);
-      if (error == http::error::need_more) return;
-      if (error) return refuse(error);
-      if (!parser_->is_done()) return;
+      if (error && error != http::error::need_more) return refuse(error);
+      if (parser_->is_header_done() && too_large()) return refuse(http::error::body_limit);
+      if (error || !parser_->is_done()) return;
       auto message = parser_->release();
       new_parser();
       ++requests_;
       since_ = worker::current()->now();
       handle(message);
     }
+  }
+
+  /// Only long polling takes bodies as large as the parser does.
+  bool too_large() {
+    auto& message = parser_->get();
+    auto limit = endpoint_->spec.limits.max_body;
+    auto announced = parser_->content_length();
+    if (message.body().size() <= limit && (!announced || *announced <= limit)) return false;
+    auto path = path_of(message);
+    auto match = match_socket(endpoint_->spec.sockets, path, "longpoll");
+    if (match && match->mount->options.longpoll) limit = match->mount->options.longpoll->max_body;
+    return message.body().size() > limit || (announced && *announced > limit);
   }
 
   void refuse(const boost::system::error_code& error) {
@@ -115,26 +260,9 @@ class http_session final : public connection {
 
   // --- deciding ----------------------------------------------------------------------------------
 
-  void handle(request& message) {
-    keep_alive_ = message.keep_alive();
+  static std::string_view path_of(const request& message) {
     auto target = view(message.target());
-    auto path = target.substr(0, target.find('?'));
-    bool head = message.method() == http::verb::head;
-    if (message.version() >= 11 && message.count(http::field::host) != 1) {
-      keep_alive_ = false;
-      return respond(plain_response(400, "Bad Request"), head);
-    }
-    if (auto match = match_socket(endpoint_->spec, path, "websocket"))
-      return match->mount->options.websocket ? upgrade(message, *match)
-                                             : respond(error_response(404, "Not Found"), head);
-    if (auto* route = match_route(endpoint_->spec, view(message.method_string()), path))
-      return respond(run(*route, message), head);
-    bool reads = head || message.method() == http::verb::get;
-    if (reads)
-      if (auto file = static_file(
-              endpoint_->spec.static_files, path, view(message[http::field::if_none_match])))
-        return respond(*file, head);
-    respond(error_response(404, "Not Found"), head);
+    return target.substr(0, target.find('?'));
   }
 
   static std::string_view query_of(const request& message) {
@@ -143,20 +271,53 @@ class http_session final : public connection {
     return question == target.npos ? std::string_view() : target.substr(question + 1);
   }
 
+  void handle(request& message) {
+    keep_alive_ = message.keep_alive() && !draining_;
+    auto path = path_of(message);
+    bool head = message.method() == http::verb::head;
+    if (message.version() >= 11 && message.count(http::field::host) != 1) {
+      keep_alive_ = false;
+      return respond(plain_response(400, "Bad Request"), head);
+    }
+    auto& spec = endpoint_->spec;
+    auto not_found = [&] { respond(error_response(404, "Not Found"), head); };
+    if (auto match = match_socket(spec.sockets, path, "websocket"))
+      return match->mount->options.websocket ? upgrade(message, *match) : not_found();
+    if (auto match = match_socket(spec.sockets, path, "longpoll"))
+      return match->mount->options.longpoll ? long_poll(message, *match, head) : not_found();
+    if (auto match = match_route(spec.routes, view(message.method_string()), path))
+      return respond(run(*match, message), head);
+    bool reads = head || message.method() == http::verb::get;
+    if (reads && send_static(message, path, head)) return;
+    not_found();
+  }
+
+  bool send_static(const request& message, std::string_view path, bool head) {
+    auto answer = static_file(
+        endpoint_->spec.static_files,
+        {.path = path,
+         .query = query_of(message),
+         .if_none_match = view(message[http::field::if_none_match]),
+         .accept_encoding = view(message[http::field::accept_encoding]),
+         .range = view(message[http::field::range])});
+    if (!answer) return false;
+    file_ = std::move(answer->file);
+    respond(answer->response, head);
+    return true;
+  }
+
   /// The handler is user code, so it runs as a process of its own: a crash is reported, and
   /// answered with 500.
-  http_response run(const http_route& route, const request& message) {
+  http_response run(route_match& match, const request& message) {
     http_request request;
     request.method = view(message.method_string());
-    auto target = view(message.target());
-    request.path = target.substr(0, target.find('?'));
+    request.path = path_of(message);
     request.query = parse_query(query_of(message));
-    for (auto& field : message) {
-      std::string name(view(field.name_string()));
-      for (auto& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-      request.headers.emplace_back(std::move(name), view(field.value()));
-    }
+    request.parameters = params(std::move(match.path_parameters));
+    for (auto& field : message)
+      request.headers.emplace_back(lowered(view(field.name_string())), view(field.value()));
     request.body = message.body();
+    request.peer_address = client_address(message);
     auto response = std::make_shared<http_response>(error_response(500, "Internal Server Error"));
 
     struct handler_process final : behavior {
@@ -174,14 +335,123 @@ class http_session final : public connection {
     };
     start_request options;
     options.worker = static_cast<int>(worker::current()->index());
-    start_process(std::make_unique<handler_process>(route, request, response), std::move(options));
+    auto begun = std::chrono::steady_clock::now();
+    start_process(
+        std::make_unique<handler_process>(*match.route, request, response), std::move(options));
+    static const telemetry::event stop{"phoenix.router_dispatch.stop"};
+    telemetry::execute(
+        stop, {{"duration", std::chrono::steady_clock::now() - begun}},
+        {{"route", match.route->path}, {"method", request.method}, {"status", response->status}});
     return std::move(*response);
+  }
+
+  // --- a client that wants a socket --------------------------------------------------------------
+
+  std::string client_address(const request& message) const {
+    if (!trusts_peer()) return peer_;
+    std::string all;
+    for (auto& field : message)
+      if (lowered(view(field.name_string())) == "x-forwarded-for")
+        all.append(all.empty() ? "" : ",").append(view(field.value()));
+    return forwarded_client(peer_, all, endpoint_->trusted);
+  }
+
+  /// "https://host:port", as the client addressed it.
+  std::string origin_of_request(const request& message) const {
+    std::string scheme = from_.tls ? "https" : "http";
+    std::string host(view(message[http::field::host]));
+    if (trusts_peer()) {
+      if (auto found = view(message["X-Forwarded-Proto"]); !found.empty()) scheme = lowered(found);
+      if (auto found = view(message["X-Forwarded-Host"]); !found.empty()) host = found;
+    }
+    return scheme + "://" + host;
+  }
+
+  bool origin_is_allowed(const request& message, const socket_mount& mount) const {
+    auto origin = message.find(http::field::origin);
+    if (origin == message.end()) return true;
+    auto text = view(origin->value());
+    auto& spec = endpoint_->spec;
+    auto& check = mount.options.check_origin ? *mount.options.check_origin : spec.check_origin;
+    if (check.what == origin_check::kind::asked) return check.ask(text);
+    auto position = static_cast<std::size_t>(&mount - spec.sockets.data());
+    auto& own = endpoint_->socket_origins[position];
+    return origin_allowed(
+        text, own ? *own : endpoint_->origins, spec.url_host, origin_of_request(message));
+  }
+
+  connect_info info(const request& message, const socket_mount& mount) const {
+    connect_info info;
+    info.peer_address = client_address(message);
+    if (info.peer_address == peer_) info.peer_port = peer_port_;
+    info.uri = origin_of_request(message).append(view(message.target()));
+    info.user_agent = view(message[http::field::user_agent]);
+    for (auto& header : message) {
+      auto name = lowered(view(header.name_string()));
+      auto* where = name.starts_with("x-")                          ? &info.x_headers
+                    : name == "traceparent" || name == "tracestate" ? &info.trace_context_headers
+                    : name.starts_with("sec-websocket-")            ? &info.sec_websocket_headers
+                                                                    : nullptr;
+      if (where != nullptr) where->emplace_back(std::move(name), view(header.value()));
+    }
+    if (mount.options.auth_token) info.auth_token = auth_token_of(message);
+    return info;
+  }
+
+  /// phoenix.js offers the subprotocols "phoenix" and "base64url.bearer.phx.<token>"; when it
+  /// polls, it has a header.
+  static std::optional<std::string> auth_token_of(const request& message) {
+    if (auto header = message.find("X-Phoenix-AuthToken"); header != message.end())
+      return std::string(view(header->value()));
+    auto offers = view(message[http::field::sec_websocket_protocol]);
+    while (!offers.empty()) {
+      auto comma = offers.find(',');
+      auto offer = offers.substr(0, comma);
+      offers.remove_prefix(comma == offers.npos ? offers.size() : comma + 1);
+      while (offer.starts_with(' ')) offer.remove_prefix(1);
+      while (offer.ends_with(' ')) offer.remove_suffix(1);
+      if (offer.starts_with(bearer_prefix))
+        return from_base64url(offer.substr(bearer_prefix.size()));
+    }
+    return std::nullopt;
+  }
+
+  struct wish {
+    enum protocol protocol;
+    socket_process::request request;
+  };
+
+  /// What both transports check. Nothing: refused, with the status 403.
+  std::optional<wish> wish_of(const request& message, socket_match& match) {
+    if (!origin_is_allowed(message, *match.mount)) {
+      logger::debug(
+          "origin not allowed, refusing the socket",
+          {{"origin", view(message[http::field::origin])}, {"socket", match.mount->path}});
+      return std::nullopt;
+    }
+    auto parameters = parse_query(query_of(message)).entries();
+    parameters.insert(parameters.end(), match.path_parameters.begin(), match.path_parameters.end());
+    params all(std::move(parameters));
+    auto protocol = choose_protocol(all["vsn"]);
+    if (!protocol) return std::nullopt;
+    return wish{*protocol, {match.mount, endpoint_, std::move(all), info(message, *match.mount)}};
+  }
+
+  /// Not JSON: phoenix.js would look for a status in it, and throws for those it does not know.
+  http_response unavailable(refusal why) const {
+    auto response = plain_response(503, std::string(to_string(why)));
+    response.headers.emplace_back(
+        "retry-after", std::to_string(endpoint_->admission->retry_after()));
+    return response;
   }
 
   // --- becoming a WebSocket ----------------------------------------------------------------------
 
   void upgrade(const request& message, socket_match& match) {
     auto field = [&](http::field name) { return view(message[name]); };
+    auto& options = match.mount->options;
+    std::vector<std::string_view> spoken(options.subprotocols.begin(), options.subprotocols.end());
+    if (options.auth_token) spoken.emplace_back("phoenix");
     auto answer = check_upgrade(
         {.method = view(message.method_string()),
          .http_version = static_cast<int>(message.version()),
@@ -190,22 +460,22 @@ class http_session final : public connection {
          .connection = field(http::field::connection),
          .version = field(http::field::sec_websocket_version),
          .key = field(http::field::sec_websocket_key),
-         .protocol = field(http::field::sec_websocket_protocol)});
+         .protocol = field(http::field::sec_websocket_protocol)},
+        spoken);
     if (answer.status != 101)
       return respond(plain_response(static_cast<int>(answer.status), answer.reason), false);
-    if (!origin_is_allowed(message)) return respond(plain_response(403, ""), false);
-
-    auto parameters = parse_query(query_of(message)).entries();
-    parameters.insert(parameters.end(), match.path_parameters.begin(), match.path_parameters.end());
-    params all(std::move(parameters));
-    auto protocol = choose_protocol(all["vsn"]);
-    if (!protocol) return respond(plain_response(403, ""), false);
-    connect(answer, *protocol, {match.mount, endpoint_, std::move(all), info(message)});
+    auto wish = wish_of(message, match);
+    if (!wish) return respond(plain_response(403, ""), false);
+    auto why = endpoint_->admission->enter_socket(wish->request.info.peer_address);
+    if (why != refusal::none) return respond(unavailable(why), false);
+    std::optional<deflate_agreement> deflate;
+    if (options.compress) deflate = agree_on_deflate(field(http::field::sec_websocket_extensions));
+    connect(answer, std::move(*wish), deflate);
   }
 
   void connect(
-      const upgrade_answer& answer, enum protocol protocol, socket_process::request request) {
-    auto behavior = std::make_unique<socket_process>(std::move(request));
+      const upgrade_answer& answer, wish wish, const std::optional<deflate_agreement>& deflate) {
+    auto behavior = std::make_unique<socket_process>(std::move(wish.request));
     auto* process = behavior.get();
     start_request options;
     options.worker = static_cast<int>(worker::current()->index());
@@ -213,55 +483,87 @@ class http_session final : public connection {
     if (outcome.status == start_status::ignored) return respond(plain_response(403, ""), false);
     if (outcome.status != start_status::ready)
       return respond(error_response(500, "Internal Server Error"), false);
-    auto response =
+    output_ +=
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
-        answer.accept + "\r\n\r\n";
-    output_ += response;
+        answer.accept + "\r\n";
+    if (!answer.protocol.empty()) output_ += "Sec-WebSocket-Protocol: " + answer.protocol + "\r\n";
+    if (deflate) output_ += "Sec-WebSocket-Extensions: " + deflate->header + "\r\n";
+    output_ += "\r\n";
     if (!send_output()) return;
-    if (!output_.empty()) return end();  // a client that cannot take 130 bytes takes nothing
-    become(*process, protocol);
+    if (!output_.empty()) return end();  // a client that cannot take 200 bytes takes nothing
+    become(*process, {wish.protocol, deflate ? deflate->window_bits : 0});
   }
 
-  void become(socket_process& process, enum protocol protocol) {
+  void become(socket_process& process, web_socket::settings settings) {
     done_ = true;
     list_.remove(*this);
     worker::current()->unwatch(fd());
     auto early = std::move(input_);
-    local_ptr<web_socket> socket(new web_socket(release_fd(), protocol, list_, process));
+    counted_ = false;  // the WebSocket is the connection now
+    local_ptr<web_socket> socket(new web_socket(release_stream(), settings, list_, process));
     run_as(process.core(), [&] { process.attach(local_ptr<transport>(socket.get())); });
     worker::current()->delete_after_poll(std::unique_ptr<io_handler>(this));
     socket->start(early);
   }
 
-  bool origin_is_allowed(const request& message) const {
-    auto origin = message.find(http::field::origin);
-    if (origin == message.end()) return true;
-    return origin_allowed(view(origin->value()), endpoint_->origins, endpoint_->spec.url_host);
+  // --- polling -----------------------------------------------------------------------------------
+
+  void long_poll(const request& message, socket_match& match, bool head) {
+    auto& options = *match.mount->options.longpoll;
+    auto method = message.method();
+    if (method == http::verb::options) {
+      auto response = plain_response(200, "");
+      response.headers =
+          preflight_headers(view(message[http::field::access_control_request_headers]));
+      return respond(response, head);
+    }
+    if (method != http::verb::get && method != http::verb::post)
+      return respond(plain_response(400, "Bad Request"), head);
+    auto wish = wish_of(message, match);
+    if (!wish) return respond(poll_response(publish_answer(403)), head);
+
+    std::string token(view(message["X-Phoenix-Longpoll-Token"]));
+    if (token.empty()) token = wish->request.params["token"].value_or("");
+    poll_request poll{
+        .what = method == http::verb::get ? poll_request::kind::poll : poll_request::kind::publish,
+        .session = read_poll_token(*endpoint_, options, token),
+        .begin = {}};
+    if (method == http::verb::post) {
+      if (!poll.session) return respond(poll_response(publish_answer(410)), head);
+      auto body = parse_poll_body(view(message[http::field::content_type]), message.body());
+      if (!body) return respond(plain_response(400, "Bad Request"), head);
+      poll.messages = std::move(*body);
+    }
+    head_ = head;
+    exchange_ = local_ptr<http_exchange>(new http_exchange(this));
+    // std::function wants to copy what it holds.
+    auto begin = std::make_shared<detail::http_session::wish>(std::move(*wish));
+    if (!poll.session) return begin_session(*begin, options);
+    poll.begin = [this, exchange = exchange_, begin, options] {
+      if (exchange->is_open()) begin_session(*begin, options);
+    };
+    run_poll(exchange_, endpoint_, options, std::move(poll));
   }
 
-  connect_info info(const request& message) const {
-    connect_info info;
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    ::getpeername(fd(), reinterpret_cast<sockaddr*>(&address), &size);
-    if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address); v4->sin_family == AF_INET) {
-      ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
-      info.peer_port = ntohs(v4->sin_port);
-    } else if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address); v6->sin6_family == AF_INET6) {
-      ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
-      info.peer_port = ntohs(v6->sin6_port);
-    }
-    info.peer_address = text.data();
-    info.uri = view(message.target());
-    info.user_agent = view(message[http::field::user_agent]);
-    for (auto& header : message) {
-      auto name = view(header.name_string());
-      if (name.starts_with("x-") || name.starts_with("X-"))
-        info.x_headers.emplace_back(name, view(header.value()));
-    }
-    return info;
+  void begin_session(wish& wish, const longpoll_options& options) {
+    auto why = endpoint_->admission->enter_socket(wish.request.info.peer_address);
+    if (why != refusal::none) return answer(unavailable(why));
+    auto behavior = std::make_unique<socket_process>(std::move(wish.request));
+    auto* process = behavior.get();
+    start_request start;
+    start.worker = static_cast<int>(worker::current()->index());
+    auto outcome = start_process(std::move(behavior), std::move(start));
+    if (outcome.status == start_status::ignored) return answer(poll_response(publish_answer(403)));
+    if (outcome.status != start_status::ready)
+      return answer(error_response(500, "Internal Server Error"));
+    local_ptr<long_poll_session> session(
+        new long_poll_session(wish.protocol, list_, *process, options));
+    run_as(process->core(), [&] {
+      process->attach(local_ptr<transport>(session.get()));
+      session->start();
+    });
+    answer(poll_response(poll_answer(410, make_poll_token(*endpoint_, session->id()))));
   }
 
   // --- writing -----------------------------------------------------------------------------------
@@ -270,42 +572,68 @@ class http_session final : public connection {
     output_ += "HTTP/1.1 " + std::to_string(response.status) + " ";
     output_.append(reason_phrase(response.status)).append("\r\n");
     bool has_body = response.status != 304 && response.status != 204;
+    auto size = file_.left != 0 ? file_.left : response.body.size();
     if (has_body) {
-      output_ += "content-type: " + response.content_type + "\r\n";
-      output_ += "content-length: " + std::to_string(response.body.size()) + "\r\n";
+      if (is_header_value(response.content_type))
+        output_ += "content-type: " + response.content_type + "\r\n";
+      output_ += "content-length: " + std::to_string(size) + "\r\n";
     }
-    for (auto& [name, value] : response.headers) output_ += name + ": " + value + "\r\n";
+    for (auto& [name, value] : response.headers)
+      if (is_header_value(name) && is_header_value(value)) output_ += name + ": " + value + "\r\n";
+    if (draining_) keep_alive_ = false;
     if (!keep_alive_) output_ += "connection: close\r\n";
     output_ += "\r\n";
     if (has_body && !head) output_ += response.body;
+    if (!has_body || head) file_ = {};
     closing_ = !keep_alive_;
     if (output_.size() - sent_ > max_unsent) return end();
     send_output();
   }
 
+  /// The next piece of the file, when what came before it has left.
+  void refill() {
+    if (file_.left == 0 || !output_.empty()) return;
+    output_.resize(std::min(file_.left, file_piece));
+    auto count = ::read(file_.fd, output_.data(), output_.size());
+    if (count <= 0) {
+      // The file has become shorter: only a broken connection tells the client.
+      output_.clear();
+      return end();
+    }
+    output_.resize(static_cast<std::size_t>(count));
+    file_.left -= static_cast<std::size_t>(count);
+  }
+
   /// Answers whether the connection is still there.
   bool send_output() {
-    while (sent_ < output_.size()) {
-      auto count =
-          ::send(fd(), output_.data() + sent_, output_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0 && errno == EAGAIN) {
+    for (int pieces = 0;; ++pieces) {
+      while (sent_ < output_.size()) {
+        auto [result, count] = stream().write(std::string_view(output_).substr(sent_));
+        if (result == io_state::blocked) {
+          watch_output(true);
+          return true;
+        }
+        if (result == io_state::ended) {
+          end();
+          return false;
+        }
+        sent_ += count;
+        since_ = worker::current()->now();
+      }
+      output_.clear();
+      sent_ = 0;
+      if (file_.left == 0) break;
+      if (pieces == 16) {  // others want to be served as well
         watch_output(true);
         return true;
       }
-      if (count < 0) {
-        end();
-        return false;
-      }
-      sent_ += static_cast<std::size_t>(count);
+      refill();
+      if (done_) return false;
     }
-    output_.clear();
-    sent_ = 0;
+    file_ = {};
     watch_output(false);
-    if (closing_) {
-      // The client closes when it has read the answer; a sweep ends it if it does not.
-      ::shutdown(fd(), SHUT_WR);
-    }
+    // The client closes when it has read the answer; a sweep ends it if it does not.
+    if (closing_) stream().end_output();
     return true;
   }
 
@@ -314,67 +642,47 @@ class http_session final : public connection {
     worker::current()->rewatch(fd(), on ? EPOLLIN | EPOLLOUT : EPOLLIN, *this);
   }
 
+  listening from_;
   std::shared_ptr<const endpoint_context> endpoint_;
-  connection_list& list_;
+  client_list& list_;
+  std::string peer_;
+  std::uint16_t peer_port_ = 0;
   std::optional<http::request_parser<http::string_body>> parser_;
+  local_ptr<http_exchange> exchange_;  // a request that is not answered yet
   std::string input_;
   std::string output_;
+  file_body file_;  // follows the output
   std::size_t sent_ = 0;
   std::size_t requests_ = 0;
   std::uint64_t since_ = 0;
+  bool begun_ = false;    // the PROXY header is behind us
+  bool counted_ = false;  // by the admission
+  bool head_ = false;     // of the exchange
   bool keep_alive_ = true;
   bool closing_ = false;
+  bool draining_ = false;
+  bool parsing_ = false;
   bool watching_output_ = false;
   bool done_ = false;
 };
 
-}  // namespace
+void http_exchange::respond(http_response response) {
+  if (session_ != nullptr) session_->answer(response);
+}
 
-void serve_http(int fd, std::shared_ptr<const endpoint_context> endpoint, connection_list& list) {
+void http_exchange::client_gone() {
+  session_ = nullptr;
+  if (waiter_) exit(waiter_, exit_reason::shutdown);
+}
+
+void serve_http(
+    new_connection connection, std::shared_ptr<const endpoint_context> endpoint,
+    client_list& list) {
+  int fd = std::exchange(connection.fd, -1);
   int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (!connection.from.local) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   // Lives until it ends itself.
-  new http_session(fd, std::move(endpoint), list);
-}
-
-int listen_on(const http_options& options) {
-  auto where = options.ip + ":" + std::to_string(options.port);
-  auto fail = [&](int fd, int error) {
-    if (fd >= 0) ::close(fd);
-    throw std::runtime_error(
-        "expected to listen on " + where + ", got \"" + std::string(strerror(error)) + "\"");
-  };
-  sockaddr_storage address{};
-  socklen_t size = 0;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
-  if (::inet_pton(AF_INET, options.ip.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(static_cast<std::uint16_t>(options.port));
-    size = sizeof *v4;
-  } else if (::inet_pton(AF_INET6, options.ip.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(static_cast<std::uint16_t>(options.port));
-    size = sizeof *v6;
-  } else {
-    throw std::runtime_error("expected http.ip to be an IPv4 or IPv6 address, got " + options.ip);
-  }
-  int fd = ::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail(fd, errno);
-  int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) < 0) fail(fd, errno);
-  if (::listen(fd, 4096) < 0) fail(fd, errno);
-  return fd;
-}
-
-int port_of(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) < 0) return 0;
-  return ntohs(
-      address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(&address)->sin6_port
-                                    : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+  new http_session(byte_stream(fd), connection.from, std::move(endpoint), list);
 }
 
 }  // namespace roost::detail

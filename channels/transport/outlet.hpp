@@ -12,6 +12,13 @@ namespace roost::detail {
 struct shared_frame { std::string bytes; };
 using shared_frame_ptr = std::shared_ptr<const shared_frame>;
 
+struct framed_message {
+  encoded kind;
+  std::string_view text;
+};
+/// The message without its frame.
+framed_message message_in(const shared_frame& frame) noexcept;
+
 class outlet {
  public:
   explicit outlet(enum protocol protocol) noexcept : protocol_(protocol) {}
@@ -24,6 +31,14 @@ class outlet {
   virtual void write(encoded kind, std::string_view message) = 0;
   virtual void write(const shared_frame_ptr& frame) = 0;
 
+  /// Bytes of the client's messages that wait for its channels.
+  std::size_t inbound() const noexcept { return inbound_; }
+  void charge(std::size_t bytes) noexcept { inbound_ += bytes; }
+  void discharge(std::size_t bytes) noexcept {
+    inbound_ -= bytes;
+    inbound_freed();
+  }
+
   void add_ref() noexcept { ++refs_; }
   void release() noexcept {
     if (--refs_ == 0) destroy();
@@ -32,8 +47,10 @@ class outlet {
  protected:
   virtual ~outlet() = default;
   virtual void destroy() noexcept = 0;
+  virtual void inbound_freed() {}
 
  private:
+  std::size_t inbound_ = 0;
   std::uint32_t refs_ = 0;
   enum protocol protocol_;
 };
@@ -63,6 +80,32 @@ class local_ptr {
 
  private:
   T* object_ = nullptr;
+};
+
+/// A message of the client that waits for its channel: counted from its making to its end.
+class inbound_charge {
+ public:
+  inbound_charge() noexcept = default;
+  inbound_charge(outlet* out, std::size_t bytes) noexcept : out_(out), bytes_(bytes) {
+    if (out != nullptr) out->charge(bytes);
+  }
+  inbound_charge(inbound_charge&& other) noexcept
+      : out_(std::move(other.out_)), bytes_(std::exchange(other.bytes_, 0)) {}
+  inbound_charge& operator=(inbound_charge&& other) noexcept {
+    std::swap(out_, other.out_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~inbound_charge() {
+    if (out_) out_->discharge(bytes_);
+  }
+  friend std::string to_string(const inbound_charge& charge) {
+    return std::to_string(charge.bytes_) + " bytes";
+  }
+
+ private:
+  local_ptr<outlet> out_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace roost::detail

@@ -1,13 +1,8 @@
 #include "channels/transport/routes.hpp"
-#include <array>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 namespace roost::detail {
-namespace {
 
-std::vector<std::string_view> segments(std::string_view path) {
+std::vector<std::string_view> path_segments(std::string_view path) {
   std::vector<std::string_view> result;
   while (!path.empty()) {
     auto slash = path.find('/');
@@ -18,6 +13,8 @@ std::vector<std::string_view> segments(std::string_view path) {
   }
   return result;
 }
+
+namespace {
 
 /// Answers whether the path has the pattern's form, and collects its parameters.
 bool fits(
@@ -42,37 +39,15 @@ int hex_digit(char c) {
   return -1;
 }
 
-std::string_view content_type(std::string_view extension) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 14> types{{
-      {".html", "text/html; charset=utf-8"},
-      {".css", "text/css; charset=utf-8"},
-      {".js", "text/javascript; charset=utf-8"},
-      {".mjs", "text/javascript; charset=utf-8"},
-      {".json", "application/json"},
-      {".map", "application/json"},
-      {".svg", "image/svg+xml"},
-      {".png", "image/png"},
-      {".jpg", "image/jpeg"},
-      {".ico", "image/x-icon"},
-      {".webp", "image/webp"},
-      {".woff2", "font/woff2"},
-      {".txt", "text/plain; charset=utf-8"},
-      {".webmanifest", "application/manifest+json"},
-  }};
-  for (auto& [known, type] : types)
-    if (known == extension) return type;
-  return "application/octet-stream";
-}
-
 }  // namespace
 
 std::optional<socket_match> match_socket(
-    const endpoint_spec& spec, std::string_view path, std::string_view transport) {
-  auto parts = segments(path);
+    const std::vector<socket_mount>& sockets, std::string_view path, std::string_view transport) {
+  auto parts = path_segments(path);
   if (parts.empty() || parts.back() != transport) return std::nullopt;
   parts.pop_back();
-  for (auto& mount : spec.sockets) {
-    auto pattern = segments(mount.path);
+  for (auto& mount : sockets) {
+    auto pattern = path_segments(mount.path);
     std::vector<params::entry> parameters;
     if (pattern.size() == parts.size() && fits(pattern, parts, parameters))
       return socket_match{&mount, std::move(parameters)};
@@ -80,14 +55,19 @@ std::optional<socket_match> match_socket(
   return std::nullopt;
 }
 
-const http_route* match_route(
-    const endpoint_spec& spec, std::string_view method, std::string_view path) {
-  for (auto& route : spec.routes) {
+std::optional<route_match> match_route(
+    const std::vector<http_route>& routes, std::string_view method, std::string_view path) {
+  auto parts = path_segments(path);
+  for (auto& route : routes) {
     bool wanted = route.method.empty() || route.method == method ||
                   (route.method == "GET" && method == "HEAD");
-    if (wanted && route.path == path) return &route;
+    if (!wanted) continue;
+    auto pattern = path_segments(route.path);
+    std::vector<params::entry> parameters;
+    if (pattern.size() == parts.size() && fits(pattern, parts, parameters))
+      return route_match{&route, std::move(parameters)};
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {
@@ -124,34 +104,6 @@ params parse_query(std::string_view query) {
     query.remove_prefix(end + 1);
   }
   return params(std::move(entries));
-}
-
-std::optional<http_response> static_file(
-    const std::string& directory, std::string_view path, std::string_view if_none_match) {
-  namespace fs = std::filesystem;
-  auto decoded = percent_decode(path, false);
-  if (directory.empty() || !decoded) return std::nullopt;
-  // A file outside the directory is nobody's business.
-  for (auto segment : segments(*decoded))
-    if (segment.starts_with('.') || segment.find('\0') != segment.npos) return std::nullopt;
-  if (decoded->ends_with('/')) *decoded += "index.html";
-  auto file = fs::path(directory) / decoded->substr(1);
-  std::error_code error;
-  if (!fs::is_regular_file(file, error)) return std::nullopt;
-  auto changed = fs::last_write_time(file, error).time_since_epoch().count();
-  std::ostringstream tag;
-  tag << '"' << std::hex << changed << '-' << fs::file_size(file, error) << '"';
-  http_response response;
-  response.headers = {{"etag", tag.str()}, {"cache-control", "no-cache"}};
-  response.content_type = content_type(file.extension().string());
-  if (if_none_match == tag.str()) {
-    response.status = 304;
-    return response;
-  }
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return std::nullopt;
-  response.body.assign(std::istreambuf_iterator<char>(stream), {});
-  return response;
 }
 
 }  // namespace roost::detail

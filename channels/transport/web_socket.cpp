@@ -1,11 +1,14 @@
 #include "channels/transport/web_socket.hpp"
+#include "channels/endpoint_context.hpp"
+#include "channels/transport/deflate.hpp"
 #include "runtime/logger.hpp"
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 namespace roost::detail {
 namespace {
 
+constexpr std::uint8_t watching_input = 1;
+constexpr std::uint8_t watching_output = 2;
 constexpr std::size_t read_size = 64 * 1024;
 constexpr std::uint64_t linger_ms = 2000;       // for the client's half of the closing
 constexpr std::size_t linger_bytes = 64 << 20;  // … and as much as it may say meanwhile
@@ -45,16 +48,38 @@ std::span<char> read_buffer() {
   return {buffer.get(), read_size};
 }
 
+/// A broadcast for many is compressed once on each worker: they come one after the other.
+const shared_frame_ptr& compressed_once(const shared_frame_ptr& plain, int window_bits) {
+  static thread_local struct {
+    std::weak_ptr<const shared_frame> of;
+    int window_bits = 0;
+    shared_frame_ptr result;
+  } last;
+  if (last.window_bits == window_bits && last.result && last.of.lock() == plain) return last.result;
+  auto [kind, message] = message_in(*plain);
+  std::string compressed;
+  deflate_message(message, window_bits, compressed);
+  auto frame = std::make_shared<shared_frame>();
+  append_frame(
+      frame->bytes, kind == encoded::binary ? opcode::binary : opcode::text, compressed,
+      {.rsv1 = true});
+  last = {plain, window_bits, std::move(frame)};
+  return last.result;
+}
+
 }  // namespace
 
 web_socket::web_socket(
-    int fd, enum protocol protocol, connection_list& list, socket_process& process)
-    : connection(fd),
-      transport(protocol),
+    byte_stream stream, settings settings, client_list& list, socket_process& process)
+    : connection(std::move(stream)),
+      transport(settings.protocol),
       list_(list),
       process_(&process),
       socket_(process.core().self()),
-      limits_{.max_frame_size = process.options().max_frame_size} {
+      limits_{
+          .max_frame_size = process.options().max_frame_size,
+          .allow_rsv1 = settings.deflate_bits != 0},
+      deflate_bits_(static_cast<std::uint8_t>(settings.deflate_bits)) {
   list_.add(*this);
   last_heard_ = worker::current()->now();
 }
@@ -74,11 +99,13 @@ void web_socket::as_socket(F f) {
 void web_socket::start(std::string& early) {
   add_ref();  // until the connection is lost
   worker::current()->watch(fd(), EPOLLIN, *this);
+  watched_ = watching_input;
   if (!early.empty()) feed(early);
+  // What TLS has decrypted already, epoll will not tell.
+  while (state_ == state::open && !paused_ && stream().has_buffered()) read();
 }
 
-// --- reading
-// ---------------------------------------------------------------------------------------
+// --- reading -------------------------------------------------------------------------------------
 
 void web_socket::on_io(std::uint32_t events) {
   if (state_ == state::closed) return;
@@ -87,16 +114,22 @@ void web_socket::on_io(std::uint32_t events) {
     waiting_to_write_ = false;
     send_output();
   }
-  if (state_ != state::closed && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
+  if (state_ == state::closed) return;
+  if (paused_) {
+    // Epoll tells of an ended connection even when nobody asks.
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) lost();
+    return;
+  }
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
 }
 
 void web_socket::read() {
   auto buffer = read_buffer();
-  auto count = ::recv(fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (count <= 0) return lost();
+  auto [result, count] = stream().read(buffer);
+  if (result == io_state::blocked) return;
+  if (result == io_state::ended) return lost();
   last_heard_ = worker::current()->now();
-  feed(buffer.first(static_cast<std::size_t>(count)));
+  feed(buffer.first(count));
 }
 
 void web_socket::feed(std::span<char> bytes) {
@@ -106,10 +139,11 @@ void web_socket::feed(std::span<char> bytes) {
     return;
   }
   as_socket([&] {
-    while (state_ == state::open) {
+    while (state_ == state::open && !paused_) {
       auto event = decoder_.next(bytes, limits_);
       if (!event) break;
       on_event(event);
+      if (state_ == state::open && must_pause()) pause(bytes);
     }
   });
 }
@@ -118,14 +152,16 @@ void web_socket::on_event(frame_event& event) {
   std::string_view payload{event.payload.data(), event.payload.size()};
   switch (event.kind) {
     case frame_event::text:
-      return process_->on_text(payload);
     case frame_event::binary:
-      return process_->on_binary(payload);
+      return event.compressed ? on_compressed(event) : on_message(event);
     case frame_event::ping:
       return append(opcode::pong, payload);
     case frame_event::close:
       return close(event.code == close_code::none ? close_code::normal : event.code, {});
     case frame_event::error:
+      if (event.code == close_code::message_too_big)
+        list_.admission().note(
+            list_.admission().messages_too_big, "max_frame_size", process_->initial_call());
       logger::debug(
           "protocol error, closing the socket",
           {{"process", to_string(socket_)}, {"reason", event.reason}});
@@ -134,6 +170,83 @@ void web_socket::on_event(frame_event& event) {
     case frame_event::none:
       return;
   }
+}
+
+void web_socket::on_message(frame_event& event) {
+  std::string_view payload{event.payload.data(), event.payload.size()};
+  event.kind == frame_event::text ? process_->on_text(payload) : process_->on_binary(payload);
+}
+
+void web_socket::on_compressed(frame_event& event) {
+  static thread_local std::string plain;
+  plain.clear();
+  auto result =
+      inflate_message({event.payload.data(), event.payload.size()}, limits_.max_frame_size, plain);
+  if (result == inflated::too_big) {
+    list_.admission().note(
+        list_.admission().messages_too_big, "max_frame_size", process_->initial_call());
+    close(close_code::message_too_big, {});
+  } else if (
+      result == inflated::malformed || (event.kind == frame_event::text && !valid_utf8(plain))) {
+    close(close_code::invalid_payload, {});
+  } else {
+    event.payload = plain;
+    on_message(event);
+  }
+  if (plain.capacity() > read_size) plain = std::string();
+}
+
+// --- pausing -------------------------------------------------------------------------------------
+
+/// After a message: whether the client has sent enough for now.
+bool web_socket::must_pause() {
+  auto& options = process_->options();
+  if (inbound() > options.max_inbound) {
+    resume_at_ = 0;  // when there is room again
+    return true;
+  }
+  if (options.message_rate == 0) return false;
+  auto now = worker::current()->now() * 1000;
+  auto cost = 1'000'000 / options.message_rate;
+  rate_paid_until_ = std::max(rate_paid_until_, now) + cost;
+  auto ahead = rate_paid_until_ - now;
+  auto allowed = std::uint64_t{cost} * std::max(options.message_burst, 1U);
+  if (ahead <= allowed) return false;
+  resume_at_ = worker::current()->now() + (ahead - allowed) / 1000 + 1;
+  return true;
+}
+
+/// Stops reading, so that the kernel makes the client wait. `rest` has been read already.
+void web_socket::pause(std::span<char> rest) {
+  paused_ = true;
+  held_ = std::make_unique<std::string>(rest.data(), rest.size());
+  watch();
+  list_.admission().note(
+      list_.admission().throttled, resume_at_ == 0 ? "max_inbound" : "message_rate",
+      process_->initial_call());
+}
+
+void web_socket::inbound_freed() {
+  if (!paused_ || resume_at_ != 0 || process_ == nullptr ||
+      inbound() > process_->options().max_inbound / 2)
+    return;
+  resume_at_ = 1;  // once is enough
+  // Not from within a channel that is handling a message.
+  worker::current()->post_function([self = local_ptr<web_socket>(this)]() mutable {
+    self->resume();
+    self = {};
+  });
+}
+
+void web_socket::resume() {
+  if (!paused_ || state_ != state::open) return;
+  local_ptr<web_socket> alive(this);
+  paused_ = false;
+  auto held = std::move(held_);
+  last_heard_ = worker::current()->now();
+  watch();
+  if (held && !held->empty()) feed(*held);
+  while (state_ == state::open && !paused_ && stream().has_buffered()) read();
 }
 
 // --- writing
@@ -158,18 +271,24 @@ std::string& web_socket::open_output() {
   return output_;
 }
 
-void web_socket::append(opcode code, std::string_view payload) {
+void web_socket::append(opcode code, std::string_view payload, bool rsv1) {
   if (state_ != state::open) return;
-  open_output().append(encode_header(code, payload.size()).view()).append(payload);
+  open_output().append(encode_header(code, payload.size(), {.rsv1 = rsv1}).view()).append(payload);
   finish_output();
 }
 
 void web_socket::write(encoded kind, std::string_view message) {
-  append(kind == encoded::binary ? opcode::binary : opcode::text, message);
+  auto code = kind == encoded::binary ? opcode::binary : opcode::text;
+  if (deflate_bits_ == 0) return append(code, message);
+  static thread_local std::string compressed;
+  compressed.clear();
+  deflate_message(message, deflate_bits_, compressed);
+  append(code, compressed, true);
 }
 
-void web_socket::write(const shared_frame_ptr& frame) {
+void web_socket::write(const shared_frame_ptr& plain) {
   if (state_ != state::open) return;
+  auto& frame = deflate_bits_ == 0 ? plain : compressed_once(plain, deflate_bits_);
   if (output_.empty() && !only_) {
     only_ = frame;
     return schedule_flush();
@@ -192,7 +311,10 @@ std::size_t web_socket::max_outbound() const {
 void web_socket::close_if_slow() {
   auto waiting = output_.size() - sent_;
   if (state_ != state::open || waiting <= max_outbound()) return;
-  logger::warning(
+  if (process_ != nullptr)
+    list_.admission().note(
+        list_.admission().slow_consumers, "max_outbound", process_->initial_call());
+  logger::debug(
       "slow consumer, closing the socket",
       {{"process", to_string(socket_)}, {"waiting_bytes", waiting}});
   // What waits stays in front of the close frame: half a frame must not be cut off.
@@ -202,31 +324,35 @@ void web_socket::close_if_slow() {
 void web_socket::send_output() {
   std::string_view bytes = only_ ? std::string_view(only_->bytes) : std::string_view(output_);
   while (sent_ < bytes.size()) {
-    auto count =
-        ::send(fd(), bytes.data() + sent_, bytes.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EAGAIN) return lost();
-    if (count < 0) {
+    auto [result, count] = stream().write(bytes.substr(sent_));
+    if (result == io_state::ended) return lost();
+    if (result == io_state::blocked) {
       (void)open_output();
       waiting_to_write_ = true;
-      watch_output(true);
+      watch();
       return close_if_slow();
     }
-    sent_ += static_cast<std::size_t>(count);
+    sent_ += count;
   }
   only_.reset();
   sent_ = 0;
   if (output_.capacity() >= 64) buffers().put(output_);
-  watch_output(false);
+  watch();
   if (state_ == state::closing && !half_closed_) {
     half_closed_ = true;
-    ::shutdown(fd(), SHUT_WR);
+    stream().end_output();
   }
 }
 
-void web_socket::watch_output(bool on) {
-  if (std::exchange(watching_output_, on) == on) return;
-  worker::current()->rewatch(fd(), on ? EPOLLIN | EPOLLOUT : EPOLLIN, *this);
+/// Tells epoll what is waited for, when that has changed.
+void web_socket::watch() {
+  auto wanted = static_cast<std::uint8_t>(
+      (paused_ ? 0 : watching_input) | (waiting_to_write_ ? watching_output : 0));
+  if (std::exchange(watched_, wanted) == wanted) return;
+  std::uint32_t events = 0;
+  if ((wanted & watching_input) != 0) events |= EPOLLIN;
+  if ((wanted & watching_output) != 0) events |= EPOLLOUT;
+  worker::current()->rewatch(fd(), events, *this);
 }
 
 // --- closing
@@ -236,6 +362,9 @@ void web_socket::close(close_code code, std::string_view reason) {
   if (state_ != state::open) return;
   append_close(open_output(), code, reason);
   state_ = state::closing;
+  paused_ = false;  // the rest of what it says is read and dropped
+  held_.reset();
+  watch();
   closing_since_ = worker::current()->now();
   schedule_flush();
   if (auto* process = std::exchange(process_, nullptr))
@@ -254,8 +383,10 @@ void web_socket::lost() {
   state_ = state::closed;
   output_ = std::string();
   only_.reset();
+  held_.reset();
   list_.remove(*this);
-  close_fd();
+  list_.admission().leave_connection();
+  close_stream();
   if (auto* process = std::exchange(process_, nullptr))
     if (is_alive(socket_)) run_as(process->core(), [process] { process->transport_closed(); });
   release();  // of start()
@@ -264,10 +395,15 @@ void web_socket::lost() {
 void web_socket::sweep(std::uint64_t now) {
   if (state_ == state::closing && now - closing_since_ > linger_ms) return lost();
   if (state_ != state::open || process_ == nullptr) return;
+  if (paused_) {
+    if (resume_at_ != 0 && now >= resume_at_) resume();
+    return;
+  }
   auto limit = process_->options().timeout.count();
-  if (limit >= 0 && now - last_heard_ > static_cast<std::uint64_t>(limit))
-    // Not 1000, after which phoenix.js would stay away: the client may only have slept.
-    close(close_code::going_away, {});
+  if (limit < 0 || now - last_heard_ <= static_cast<std::uint64_t>(limit)) return;
+  count(list_.admission().idle_timeouts);
+  // Not 1000, after which phoenix.js would stay away: the client may only have slept.
+  close(close_code::going_away, {});
 }
 
 }  // namespace roost::detail

@@ -2,7 +2,8 @@
 // socket's process; collects what is written during a turn of the worker and sends it in one go.
 //
 // An idle connection holds no buffers. A client that does not read makes the output wait; past
-// `max_outbound` bytes it is closed with 1013, so that it costs nobody else anything.
+// `max_outbound` bytes it is closed with 1013. One that sends more than its channels take, or more
+// messages than its rate, is not read for a while. So neither costs anybody else anything.
 #pragma once
 #include "channels/socket_process.hpp"
 #include "channels/transport/connection.hpp"
@@ -11,7 +12,12 @@ namespace roost::detail {
 
 class web_socket final : public connection, public flushable, public transport {
  public:
-  web_socket(int fd, enum protocol protocol, connection_list& list, socket_process& process);
+  struct settings {
+    enum protocol protocol;
+    int deflate_bits = 0;  // of the window; 0: no compression
+  };
+
+  web_socket(byte_stream stream, settings settings, client_list& list, socket_process& process);
   ~web_socket() override;
 
   /// The connection is open; `early` came in behind the upgrade request.
@@ -26,11 +32,13 @@ class web_socket final : public connection, public flushable, public transport {
   void write(const shared_frame_ptr& frame) override;
   void close(close_code code, std::string_view reason) override;
   void abort() override;
+  void inbound_freed() override;
 
-  // connection
+  // attended
   void sweep(std::uint64_t now) override;
   void drain() override { close(close_code::service_restart, {}); }
   void cut() override { abort(); }
+  bool is_socket() const noexcept override { return true; }
 
  private:
   enum class state : std::uint8_t {
@@ -43,9 +51,14 @@ class web_socket final : public connection, public flushable, public transport {
   void read();
   void feed(std::span<char> bytes);
   void on_event(frame_event& event);
-  void append(opcode code, std::string_view payload);
+  void on_message(frame_event& event);
+  void on_compressed(frame_event& event);
+  bool must_pause();
+  void pause(std::span<char> rest);
+  void resume();
+  void append(opcode code, std::string_view payload, bool rsv1 = false);
   std::string& open_output();
-  void watch_output(bool on);
+  void watch();
   void send_output();
   void finish_output();
   void close_if_slow();
@@ -56,21 +69,26 @@ class web_socket final : public connection, public flushable, public transport {
   template <class F>
   void as_socket(F f);
 
-  connection_list& list_;
+  client_list& list_;
   socket_process* process_;  // null once it has ended
   pid socket_;
   frame_limits limits_;
   frame_decoder decoder_;
   std::string output_;
-  std::size_t sent_ = 0;          // of output_
-  shared_frame_ptr only_;         // a single shared frame is sent without a copy
-  std::uint64_t last_heard_ = 0;  // ms
+  std::unique_ptr<std::string> held_;  // while it is not read: what had come already
+  std::size_t sent_ = 0;               // of output_
+  shared_frame_ptr only_;              // a single shared frame is sent without a copy
+  std::uint64_t last_heard_ = 0;       // ms
   std::uint64_t closing_since_ = 0;
+  std::uint64_t rate_paid_until_ = 0;  // us: when all messages so far are within the rate
+  std::uint64_t resume_at_ = 0;        // ms
   std::size_t swallowed_ = 0;
   state state_ = state::open;
+  std::uint8_t deflate_bits_;
   bool waiting_to_write_ = false;  // the kernel's buffer is full
-  bool watching_output_ = false;
+  bool paused_ = false;
   bool half_closed_ = false;
+  std::uint8_t watched_ = 0;  // 1: input, 2: output
 };
 
 }  // namespace roost::detail

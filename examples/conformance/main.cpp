@@ -13,10 +13,13 @@ using namespace std::chrono_literals;
 
 std::vector<roost::socket_mount> sockets() {
   return {
-      roost::socket_at<user_socket>("/socket"),
-      roost::socket_at<user_socket>("/small", {.timeout = 2s, .max_frame_size = 65'536}),
+      roost::socket_at<user_socket>("/socket", {.longpoll = roost::longpoll_options{}}),
+      roost::socket_at<user_socket>(
+          "/small", {.longpoll = roost::longpoll_options{.window = 1s, .pubsub_timeout = 1s},
+                     .timeout = 2s,
+                     .max_frame_size = 65'536}),
       roost::socket_at<user_socket>("/wsonly/:room"),
-      roost::socket_at<user_socket>("/deflate"),
+      roost::socket_at<user_socket>("/deflate", {.compress = true}),
       roost::socket_at<load_socket>("/load", {.timeout = roost::infinity, .log = false}),
   };
 }

@@ -252,7 +252,7 @@ struct lobby : node {
                 {.pub_sub = "test",
                  .http = {.port = 0},
                  .sockets = {socket_at<lobby_socket>("/socket", {.log = false})},
-                 .drain_timeout = 2s})}});
+                 .drainer = {.shutdown = 2s}})}});
     port = endpoint_port();
   }
   pid top;
