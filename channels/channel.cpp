@@ -1,6 +1,7 @@
 #include "channels/channel.hpp"
 #include "channels/channel_state.hpp"
 #include "runtime/process_core.hpp"
+#include "runtime/telemetry.hpp"
 
 namespace roost {
 namespace detail {
@@ -55,10 +56,34 @@ void apply(channel_state& state, const out_result& result) {
 
 }  // namespace
 
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+const telemetry::event channel_joined_event{"phoenix.channel_joined"};
+const telemetry::event channel_handled_in_event{"phoenix.channel_handled_in"};
+
+void tell_joined(
+    const channel_state& state, std::string_view channel, std::string_view result,
+    clock::time_point begun) {
+  telemetry::execute(
+      channel_joined_event, {{"duration", clock::now() - begun}},
+      {{"topic", state.topic}, {"channel", channel}, {"result", result}, {"params", state.params}});
+}
+
+}  // namespace
+
 init_outcome channel_process::init() {
   auto& state = *state_;
   state.joining = true;
+  auto begun = clock::now();
   auto result = join(state.topic, state.params);
+  tell_joined(
+      state, initial_call(),
+      result.later      ? "later"
+      : result.accepted ? "ok"
+                        : "error",
+      begun);
   state.params = {};
   if (result.later) return {init_status::later, {}};
   if (result.accepted) complete_join(*this);
@@ -78,7 +103,16 @@ void channel_process::handle(message& message) {
       return stop_by_choice(state, exit_reason::shutdown_with("left"));
     }
     state.ref = std::move(event->ref);
+    auto watched = channel_handled_in_event.enabled();
+    auto begun = watched ? clock::now() : clock::time_point();
     auto result = event->event_is_string ? handle_in(event->event, event->payload) : std::nullopt;
+    if (watched)
+      telemetry::execute(
+          channel_handled_in_event, {{"duration", clock::now() - begun}},
+          {{"topic", state.topic},
+           {"channel", initial_call()},
+           {"event", event->event},
+           {"params", event->payload}});
     if (!result)
       throw std::runtime_error(
           "expected a handle_in for the event \"" + event->event + "\", got none in " +

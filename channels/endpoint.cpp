@@ -9,6 +9,7 @@
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/telemetry.hpp"
+#include "supervision/release/control_socket.hpp"
 #include <openssl/rand.h>
 #include <algorithm>
 #include <filesystem>
@@ -460,6 +461,24 @@ void apply_configuration(endpoint_spec& spec) {
   spec.drainer.shutdown = drainer.get<std::chrono::milliseconds>("shutdown", spec.drainer.shutdown);
 }
 
+/// What `chat drain` asks, again and again: how many sockets are left, and how long they may take.
+control_reply drain_command(const std::vector<std::string>&) {
+  std::vector<running_endpoint> all;
+  {
+    std::lock_guard guard{running_mutex};
+    all = running_endpoints();
+  }
+  if (all.empty()) return {.text = "expected an endpoint to run, got none", .failed = true};
+  std::uint64_t left = 0;
+  std::chrono::milliseconds limit{0};
+  for (auto& endpoint : all) {
+    if (!endpoint.context->admission->draining()) send(endpoint.process, begin_drain{});
+    left += endpoint.context->admission->statistics().sockets;
+    limit = std::max(limit, endpoint.context->spec.drainer.shutdown);
+  }
+  return {.text = std::to_string(left) + " " + std::to_string(limit.count())};
+}
+
 void validate(const socket_mount& mount) {
   auto expect = [&](bool good, std::string_view what) {
     if (!good)
@@ -504,6 +523,7 @@ void validate(const endpoint_spec& spec) {
 child_spec endpoint::child_spec(options options) {
   detail::apply_configuration(options);
   detail::validate(options);
+  detail::offer_control_command("drain", detail::drain_command);
   return {
       .id = options.name,
       .start = detail::starter(

@@ -65,7 +65,8 @@ bool admission::check(
   }
   if (used > limit - limit / 5 && limit >= 5 && near.due(exact_now()))
     logger::warning(
-        "near a limit", {{"endpoint", endpoint_}, {"limit", name}, {"value", limit}, {"used", used}});
+        "near a limit",
+        {{"endpoint", endpoint_}, {"limit", name}, {"value", limit}, {"used", used}});
   return true;
 }
 

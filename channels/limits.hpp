@@ -6,8 +6,8 @@
 // Thread safety: any thread.
 #pragma once
 #include "channels/endpoint.hpp"
-#include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
+#include <atomic>
 #include <mutex>
 
 namespace roost::detail {

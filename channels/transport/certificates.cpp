@@ -28,8 +28,7 @@ int choose_protocol_name(
     unsigned offered_size, void*) {
   static constexpr std::array<unsigned char, 9> ours{8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
   auto** chosen = const_cast<unsigned char**>(out);
-  auto found =
-      SSL_select_next_proto(chosen, size, ours.data(), ours.size(), offered, offered_size);
+  auto found = SSL_select_next_proto(chosen, size, ours.data(), ours.size(), offered, offered_size);
   return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
@@ -38,10 +37,10 @@ std::shared_ptr<SSL_CTX> load(const std::string& certfile, const std::string& ke
   errno = 0;
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   auto* ctx = context.get();
-  bool made = ctx != nullptr && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-              SSL_CTX_set_cipher_list(
-                  ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5:!DSS") == 1 &&
-              SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") == 1;
+  bool made =
+      ctx != nullptr && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+      SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!MD5:!DSS") == 1 &&
+      SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") == 1;
   if (!made) throw std::runtime_error("expected OpenSSL to take its settings, got " + tls_fault());
   SSL_CTX_set_options(
       ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |

@@ -69,8 +69,7 @@ proxy_header parse_text(std::string_view bytes) {
     words.push_back(line.substr(0, space));
     line.remove_prefix(space == line.npos ? line.size() : space + 1);
   }
-  if (words.size() >= 2 && words[1] == "UNKNOWN")
-    return {.state = kind::complete, .size = end + 2};
+  if (words.size() >= 2 && words[1] == "UNKNOWN") return {.state = kind::complete, .size = end + 2};
   proxy_header header{.state = kind::complete, .size = end + 2};
   bool good = words.size() == 6 && (words[1] == "TCP4" || words[1] == "TCP6") &&
               parse_address(words[2]) && parse_address(words[3]) &&
@@ -83,7 +82,9 @@ proxy_header parse_text(std::string_view bytes) {
 proxy_header parse_binary(std::string_view bytes) {
   if (bytes.size() < 16) return {.state = kind::incomplete};
   auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  auto number = [&](std::size_t i) { return static_cast<std::uint16_t>(byte(i) << 8 | byte(i + 1)); };
+  auto number = [&](std::size_t i) {
+    return static_cast<std::uint16_t>(byte(i) << 8 | byte(i + 1));
+  };
   auto version = byte(12) >> 4;
   auto command = byte(12) & 0xF;
   auto family = byte(13) >> 4;
@@ -141,8 +142,8 @@ std::string forwarded_client(
   auto client = peer;
   while (!forwarded_for.empty()) {
     auto comma = forwarded_for.rfind(',');
-    auto last = without_port(trimmed(
-        comma == forwarded_for.npos ? forwarded_for : forwarded_for.substr(comma + 1)));
+    auto last = without_port(
+        trimmed(comma == forwarded_for.npos ? forwarded_for : forwarded_for.substr(comma + 1)));
     if (!parse_address(last)) break;
     client = last;
     if (!trusted.contain(last) || comma == forwarded_for.npos) break;
@@ -161,8 +162,7 @@ proxy_header parse_proxy_header(std::string_view bytes) {
     return bytes.size() < signature.size() ? proxy_header{.state = kind::incomplete}
                                            : parse_binary(bytes);
   if (begins(word))
-    return bytes.size() < word.size() ? proxy_header{.state = kind::incomplete}
-                                      : parse_text(bytes);
+    return bytes.size() < word.size() ? proxy_header{.state = kind::incomplete} : parse_text(bytes);
   return {};
 }
 

@@ -108,9 +108,7 @@ z_stream& decompressor() {
   return *stream;
 }
 
-Bytef* bytes_of(const char* text) {
-  return reinterpret_cast<Bytef*>(const_cast<char*>(text));
-}
+Bytef* bytes_of(const char* text) { return reinterpret_cast<Bytef*>(const_cast<char*>(text)); }
 
 }  // namespace
 
@@ -149,8 +147,7 @@ inflated inflate_message(std::string_view compressed, std::size_t most, std::str
       if (out.size() - before + got > most) return inflated::too_big;
       out.append(buffer.data(), got);
       // A final block may end a message; what follows it would be another.
-      if (result == Z_STREAM_END)
-        return stream.avail_in == 0 ? inflated::ok : inflated::malformed;
+      if (result == Z_STREAM_END) return stream.avail_in == 0 ? inflated::ok : inflated::malformed;
       if (result != Z_OK && result != Z_BUF_ERROR) return inflated::malformed;
       if (stream.avail_out > 0) break;
     }

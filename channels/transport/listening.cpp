@@ -52,8 +52,9 @@ socket_address tcp_address(const std::string& ip, int port) {
 /// A socket that nobody listens on is left over from a program that was killed.
 void remove_leftover(const std::string& path, const socket_address& address) {
   int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  bool dead = ::connect(probe, reinterpret_cast<const sockaddr*>(&address.bytes), address.size) < 0 &&
-              errno == ECONNREFUSED;
+  bool dead =
+      ::connect(probe, reinterpret_cast<const sockaddr*>(&address.bytes), address.size) < 0 &&
+      errno == ECONNREFUSED;
   ::close(probe);
   if (dead) ::unlink(path.c_str());
 }
@@ -93,7 +94,8 @@ int listening_socket::port() const {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   if (::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size) < 0) return 0;
-  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+  if (address.ss_family == AF_INET)
+    return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
   if (address.ss_family == AF_INET6)
     return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
   return 0;

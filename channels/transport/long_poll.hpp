@@ -1,10 +1,10 @@
 // private: a client that polls instead of keeping a WebSocket.
 //
-// Its *session* is the transport of an ordinary socket process, on the worker and node where it began. Every
-// poll and every batch is a process of its own on the worker of its connection, on whatever node a
-// balancer sent it to: it finds the session by the pid in the token, asks it by message, and
-// answers the client. So no sticky sessions are needed, and a poll notices when the session, or its node,
-// ends.
+// Its *session* is the transport of an ordinary socket process, on the worker and node where it
+// began. Every poll and every batch is a process of its own on the worker of its connection, on
+// whatever node a balancer sent it to: it finds the session by the pid in the token, asks it by
+// message, and answers the client. So no sticky sessions are needed, and a poll notices when the
+// session, or its node, ends.
 //
 // The token is signed (nobody can make one), and names the session's process and a number that only
 // the session knows (nobody's old token fits a new process).

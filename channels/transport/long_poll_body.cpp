@@ -41,8 +41,7 @@ std::optional<std::vector<poll_message>> parse_poll_body(
   return messages;
 }
 
-std::string poll_answer(
-    int status, std::string_view token, std::span<const std::string> messages) {
+std::string poll_answer(int status, std::string_view token, std::span<const std::string> messages) {
   std::string text = "{\"messages\":[";
   for (auto& message : messages) {
     if (text.back() != '[') text += ',';
@@ -51,15 +50,14 @@ std::string poll_answer(
   return text + "],\"status\":" + std::to_string(status) + ",\"token\":" + quoted(token) + "}";
 }
 
-std::string publish_answer(int status) {
-  return "{\"status\":" + std::to_string(status) + "}";
-}
+std::string publish_answer(int status) { return "{\"status\":" + std::to_string(status) + "}"; }
 
 std::string text_of_binary(std::string_view message) {
   auto rest = message;
   auto byte = [&] {
     auto part = take(rest, 1);
-    return part.empty() ? std::size_t{0} : static_cast<std::size_t>(static_cast<unsigned char>(part[0]));
+    return part.empty() ? std::size_t{0}
+                        : static_cast<std::size_t>(static_cast<unsigned char>(part[0]));
   };
   auto kind = byte();
   std::string out;
@@ -92,7 +90,8 @@ http_headers preflight_headers(std::string_view requested) {
   http_headers headers = poll_headers();
   std::string names;
   for (char c : requested)  // goes back into a header: nothing but names and commas
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == ',' || c == ' ')
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == ',' ||
+        c == ' ')
       names += c;
   headers.emplace_back("access-control-allow-headers", std::move(names));
   headers.emplace_back("access-control-allow-methods", "get, post, options");

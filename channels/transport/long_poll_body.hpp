@@ -26,12 +26,13 @@ std::string poll_answer(
 /// The answer to a batch.
 std::string publish_answer(int status);
 
-/// A message of the server in its binary form, as text that a client of long polling can read: in place
-/// of the bytes stands {"base64": "…"}. Phoenix puts the raw bytes into a JSON string, which no
-/// client can read.
+/// A message of the server in its binary form, as text that a client of long polling can read: in
+/// place of the bytes stands {"base64": "…"}. Phoenix puts the raw bytes into a JSON string, which
+/// no client can read.
 std::string text_of_binary(std::string_view message);
 
-/// The headers that let pages of every origin poll. `requested` are those that a preflight asks for.
+/// The headers that let pages of every origin poll. `requested` are those that a preflight asks
+/// for.
 http_headers poll_headers();
 http_headers preflight_headers(std::string_view requested);
 

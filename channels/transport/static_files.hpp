@@ -1,9 +1,9 @@
 // private: files of a directory, as answers that browsers and CDNs may keep.
 //
-// A file has an ETag of its size and time, and is to be asked for again ("public, no-cache"); asked for
-// with a query "vsn=d", as digested names are, it holds for a year. A file with a neighbour of the same
-// name and .br or .gz is answered with that when the client takes it. Files whose name begins with a
-// dot, and files outside the directory, are not there.
+// A file has an ETag of its size and time, and is to be asked for again ("public, no-cache"); asked
+// for with a query "vsn=d", as digested names are, it holds for a year. A file with a neighbour of
+// the same name and .br or .gz is answered with that when the client takes it. Files whose name
+// begins with a dot, and files outside the directory, are not there.
 //
 // Source: Plug.Static.
 #pragma once

@@ -21,7 +21,9 @@ struct io_result {
   std::size_t count = 0;
 };
 
-struct free_ssl { void operator()(SSL* ssl) const noexcept { SSL_free(ssl); } };
+struct free_ssl {
+  void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
+};
 using ssl_ptr = std::unique_ptr<SSL, free_ssl>;
 
 class byte_stream {

@@ -31,6 +31,8 @@ constexpr entry entries[] = {
     {command::stop, "stop", "Stop the running node in order, and wait"},
     {command::restart, "restart",
      "Stop the running node in order and start it in the same process"},
+    {command::drain, "drain",
+     "Refuse new sockets, send the clients elsewhere, and wait until they have gone"},
     {command::ping, "ping", "Ask whether the node runs: pong or pang"},
     {command::pid, "pid", "Print the process id of the running node"},
 };

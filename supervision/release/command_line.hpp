@@ -13,7 +13,7 @@
 
 namespace roost::detail {
 
-enum class command { start, daemon, stop, restart, ping, pid };
+enum class command { start, daemon, stop, restart, drain, ping, pid };
 
 struct command_line {
   command what = command::start;

@@ -97,12 +97,33 @@ int restart(const std::string& program, const node_files& files) {
   return exit_code::in_order;
 }
 
+/// The node answers how many sockets it still has, and how long it gives them.
+int drain(const std::string& program, const node_files& files) {
+  for (std::optional<clock::time_point> deadline;;) {
+    control_client client(files.control_socket());
+    auto answer = ask(client, "drain");
+    auto left = number_in(answer);
+    if (left == 0) {
+      std::cout << program << ": drained\n";
+      return exit_code::in_order;
+    }
+    auto limit = milliseconds(number_in(answer.substr(answer.find(' ') + 1))) + answer_limit;
+    if (!deadline) deadline = clock::now() + limit;
+    if (clock::now() > *deadline)
+      throw std::runtime_error(
+          "expected all sockets to be closed in time, got " + std::to_string(left) + " left");
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+}
+
 int run(command what, const std::string& program, const node_files& files) {
   switch (what) {
     case command::ping:
       return ping(files);
     case command::pid:
       return print_pid(files);
+    case command::drain:
+      return drain(program, files);
     case command::stop:
       return stop(program, files);
     default:

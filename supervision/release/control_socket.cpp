@@ -96,6 +96,27 @@ std::vector<std::string> words_of(const std::string& line) {
 
 // ---------------------------------------------------------------------------------------- server
 
+namespace {
+
+std::mutex offered_mutex;
+std::map<std::string, control_command>& offered_commands() {
+  static auto& all = *new std::map<std::string, control_command>;
+  return all;
+}
+
+control_command find_offered(const std::string& name) {
+  std::lock_guard guard{offered_mutex};
+  auto found = offered_commands().find(name);
+  return found != offered_commands().end() ? found->second : control_command();
+}
+
+}  // namespace
+
+void offer_control_command(std::string name, control_command command) {
+  std::lock_guard guard{offered_mutex};
+  offered_commands()[std::move(name)] = std::move(command);
+}
+
 struct control_server::state {
   struct client {
     int descriptor;
@@ -163,14 +184,19 @@ struct control_server::state {
       refuse(client, "expected a line of at most 4096 bytes, got more");
   }
 
+  control_command find_command(const std::string& name) const {
+    auto found = commands.find(name);
+    return found != commands.end() ? found->second : find_offered(name);
+  }
+
   void answer(client& client, const std::string& line) {
     auto words = words_of(line);
-    auto found = words.empty() ? commands.end() : commands.find(words.front());
-    if (found == commands.end())
+    auto command = words.empty() ? control_command() : find_command(words.front());
+    if (!command)
       return refuse(client, "expected a command that this node knows, got " + line.substr(0, 60));
     words.erase(words.begin());
     try {
-      auto reply = found->second(words);
+      auto reply = command(words);
       send_line(client.descriptor, (reply.failed ? "error " : "ok ") + reply.text);
       client.waits = reply.waits_for_end;
       client.done = !reply.waits_for_end;

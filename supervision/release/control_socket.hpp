@@ -36,6 +36,10 @@ struct control_reply {
 
 using control_command = std::function<control_reply(const std::vector<std::string>& arguments)>;
 
+/// A command of a layer above, on every node from now on; the same name again replaces it. A
+/// command that the node has itself goes first. Any thread.
+void offer_control_command(std::string name, control_command command);
+
 class control_server {
  public:
   /// Replaces a socket that is there: whoever holds the node's lock owns it. Throws
