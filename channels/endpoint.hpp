@@ -93,7 +93,8 @@ struct origin_check {
   using function = std::function<bool(std::string_view origin)>;
   enum class kind { off, url_host, same_origin, listed, asked };
 
-  origin_check(bool on) : what(on ? kind::url_host : kind::off) {}
+  template <std::same_as<bool> B>
+  origin_check(B on) : what(on ? kind::url_host : kind::off) {}
   origin_check(std::vector<std::string> allowed)
       : what(kind::listed), allowed(std::move(allowed)) {}
   origin_check(kind what) : what(what) {}

@@ -94,8 +94,9 @@ bool admission::within_address(const std::string& address) {
   if (limits_.max_sockets_per_address == 0 || address.empty()) return true;
   std::lock_guard guard{mutex_};
   auto& used = by_address_[address];
-  if (used >= limits_.max_sockets_per_address && limits_.enforce) return false;
-  return ++used <= limits_.max_sockets_per_address || !limits_.enforce;
+  bool within = used < limits_.max_sockets_per_address;
+  if (within || !limits_.enforce) ++used;
+  return within;
 }
 
 refusal admission::enter_socket(const std::string& address) {
@@ -115,8 +116,10 @@ refusal admission::enter_socket(const std::string& address) {
   if (!within_address(address)) {
     refuse(
         refused_by_address_, "max_sockets_per_address", limits_.max_sockets_per_address, address);
-    sockets_.fetch_sub(1, std::memory_order_relaxed);
-    return refusal::address;
+    if (limits_.enforce) {
+      sockets_.fetch_sub(1, std::memory_order_relaxed);
+      return refusal::address;
+    }
   }
   count(connected_);
   return refusal::none;

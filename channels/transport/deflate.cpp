@@ -122,13 +122,13 @@ void deflate_message(std::string_view message, int window_bits, std::string& out
   auto& stream = compressor(window_bits);
   stream.next_in = bytes_of(message.data());
   stream.avail_in = static_cast<uInt>(message.size());
-  auto room = ::deflateBound(&stream, static_cast<uLong>(message.size())) + 16;
+  std::size_t room = ::deflateBound(&stream, static_cast<uLong>(message.size())) + 16;
   auto before = out.size();
   out.resize(before + room);
   stream.next_out = bytes_of(out.data() + before);
   stream.avail_out = static_cast<uInt>(room);
   ::deflate(&stream, Z_SYNC_FLUSH);
-  out.resize(out.size() - stream.avail_out);
+  out.resize(before + room - stream.avail_out);
   if (out.ends_with(tail)) out.resize(out.size() - tail.size());
 }
 
@@ -146,8 +146,12 @@ inflated inflate_message(std::string_view compressed, std::size_t most, std::str
       auto got = buffer.size() - stream.avail_out;
       if (out.size() - before + got > most) return inflated::too_big;
       out.append(buffer.data(), got);
-      // A final block may end a message; what follows it would be another.
-      if (result == Z_STREAM_END) return stream.avail_in == 0 ? inflated::ok : inflated::malformed;
+      // A block that says it is the last one need not be (RFC 7692, 7.2.3.4).
+      if (result == Z_STREAM_END) {
+        ::inflateReset(&stream);
+        if (stream.avail_in > 0) continue;
+        break;
+      }
       if (result != Z_OK && result != Z_BUF_ERROR) return inflated::malformed;
       if (stream.avail_out > 0) break;
     }

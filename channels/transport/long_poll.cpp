@@ -81,10 +81,11 @@ void long_poll_session::end() {
   process_ = nullptr;
   list_.remove(*this);
   waiting_.clear();
+  on_the_way_.clear();
 }
 
 void long_poll_session::put(std::string message) {
-  if (process_ == nullptr) return;
+  if (process_ == nullptr || closing_) return;
   waiting_bytes_ += message.size();
   waiting_.push_back(std::move(message));
   if (waiting_bytes_ > process_->options().max_outbound) {
@@ -108,22 +109,27 @@ void long_poll_session::write(const shared_frame_ptr& frame) {
 /// There are no close frames here: the client learns of the end by 410.
 void long_poll_session::close(close_code code, std::string_view) {
   if (process_ == nullptr) return;
+  // A drain comes from outside; what follows is for the process's own turn.
+  if (current_process() != &process_->core()) {
+    if (!std::exchange(closing_, true)) send(id_.process, close_now{code});
+    return;
+  }
   local_ptr<long_poll_session> alive(this);
-  auto* process = process_;
   // Said before the session was closed; after a disconnect what is under way is dropped.
-  bool orderly = code != close_code::normal && !waiting_.empty();
-  run_as(process->core(), [&] {
-    if (asker_) answer(orderly ? 200 : 410);
-    end();
-    process->transport_closed();
-  });
-}
-
-/// The process has ended, or shall at once. A waiting poll sees that by its monitor.
-void long_poll_session::abort() {
+  bool orderly = code != close_code::normal && !waiting_.empty() && !delivery_;
+  if (asker_) answer(orderly ? 200 : 410);
   auto* process = process_;
   end();
-  if (process != nullptr && is_alive(id_.process)) exit(id_.process, exit_reason::shutdown);
+  process->transport_closed();
+}
+
+/// The process has ended. A waiting poll sees that by its monitor.
+void long_poll_session::abort() { end(); }
+
+void long_poll_session::cut() {
+  if (process_ == nullptr) return;
+  end();
+  exit(id_.process, exit_reason::shutdown);
 }
 
 bool long_poll_session::on_message(message& message) {
@@ -133,7 +139,9 @@ bool long_poll_session::on_message(message& message) {
     on_publish(*publish);
   } else if (value_of<flush_now>(message) != nullptr) {
     flushing_ = false;
-    if (asker_ && !waiting_.empty()) answer(200);
+    if (asker_ && !waiting_.empty() && !delivery_) answer(200);
+  } else if (auto* ending = value_of<close_now>(message)) {
+    close(ending->code, {});
   } else if (auto* over = value_of<window_over>(message)) {
     if (over->poll != polls_) return true;
     if (asker_) {
@@ -145,9 +153,14 @@ bool long_poll_session::on_message(message& message) {
       if (process != nullptr) process->transport_closed();
     }
   } else if (auto* gone = value_of<down>(message)) {
-    if (gone->ref != asker_monitor_) return false;
-    asker_ = {};
-    wait_for_poll();
+    if (gone->ref == delivery_) {
+      on_delivered(gone->reason == exit_reason::normal);
+    } else if (gone->ref == asker_monitor_) {
+      asker_ = {};
+      wait_for_poll();
+    } else {
+      return false;
+    }
   } else {
     return false;
   }
@@ -160,19 +173,36 @@ void long_poll_session::on_ask(const poll_ask& ask) {
   ++polls_;
   asker_ = ask.from;
   asker_monitor_ = monitor(asker_);
-  if (!waiting_.empty()) return answer(200);
+  // What is on the way to the poll before goes first, should it come back.
+  if (!waiting_.empty() && !delivery_) return answer(200);
   send_after(options_.window, self(), window_over{polls_});
 }
 
 void long_poll_session::answer(int status) {
-  demonitor(asker_monitor_, {.flush = true});
   poll_result result{status, {}};
   if (status == 200) {
-    result.messages = std::exchange(waiting_, {});
-    waiting_bytes_ = 0;
+    delivery_ = asker_monitor_;
+    on_the_way_ = std::exchange(waiting_, {});
+    result.messages = on_the_way_;
+  } else {
+    demonitor(asker_monitor_, {.flush = true});
   }
   send(std::exchange(asker_, {}), std::move(result));
   wait_for_poll();
+}
+
+/// The poll that had the messages has ended. If its client hung up before, they wait for the next.
+void long_poll_session::on_delivered(bool taken) {
+  delivery_ = {};
+  auto messages = std::exchange(on_the_way_, {});
+  if (taken) {
+    for (auto& message : messages) waiting_bytes_ -= message.size();
+  } else {
+    waiting_.insert(
+        waiting_.begin(), std::make_move_iterator(messages.begin()),
+        std::make_move_iterator(messages.end()));
+  }
+  if (asker_ && !waiting_.empty()) answer(200);
 }
 
 void long_poll_session::wait_for_poll() {
@@ -243,10 +273,12 @@ class poll_process final : public behavior {
   }
 
  private:
+  /// Ends with `normal` only when the answer has been handed to a connection that is there.
   void respond(std::string body) {
     exchange_->set_waiter({});
+    bool there = exchange_->is_open();
     exchange_->respond(poll_response(std::move(body)));
-    stop_self(exit_reason::normal);
+    stop_self(there ? exit_reason::normal : exit_reason::shutdown);
   }
   void begin_again() {
     exchange_->set_waiter({});

@@ -71,17 +71,19 @@ class long_poll_session final : public attended, public transport {
   // attended
   void sweep(std::uint64_t) override {}
   void drain() override { close(close_code::service_restart, {}); }
-  void cut() override { abort(); }
+  void cut() override;
   bool is_socket() const noexcept override { return true; }
 
  private:
   struct flush_now {};
+  struct close_now { close_code code; };
   struct window_over { std::uint64_t poll; };
 
   void destroy() noexcept override { delete this; }
   void on_ask(const poll_ask& ask);
   void on_publish(poll_publish& publish);
   void answer(int status);
+  void on_delivered(bool taken);
   void put(std::string message);
   void wait_for_poll();
   void end();
@@ -91,11 +93,14 @@ class long_poll_session final : public attended, public transport {
   poll_session_id id_;
   longpoll_options options_;
   std::vector<std::string> waiting_;
-  std::size_t waiting_bytes_ = 0;
-  pid asker_;  // whose poll waits
+  std::vector<std::string> on_the_way_;  // to a poll that may find its client gone
+  reference delivery_;                   // its monitor
+  std::size_t waiting_bytes_ = 0;        // of both
+  pid asker_;                            // whose poll waits
   reference asker_monitor_;
   std::uint64_t polls_ = 0;  // tells timers whether they are still meant
   bool flushing_ = false;
+  bool closing_ = false;
 };
 
 // --- a request -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::uint8_t watching_input = 1;
 constexpr std::uint8_t watching_output = 2;
+constexpr std::size_t smallest_buffer = 256;  // of what is kept
 constexpr std::size_t read_size = 64 * 1024;
 constexpr std::uint64_t linger_ms = 2000;       // for the client's half of the closing
 constexpr std::size_t linger_bytes = 64 << 20;  // … and as much as it may say meanwhile
@@ -266,7 +267,10 @@ void web_socket::flush() {
 
 /// The output as one buffer to append to.
 std::string& web_socket::open_output() {
-  if (output_.capacity() < 64) output_ = buffers().take();
+  if (output_.empty() && output_.capacity() < smallest_buffer) {
+    output_ = buffers().take();
+    output_.reserve(smallest_buffer);
+  }
   if (only_) output_.append(std::exchange(only_, nullptr)->bytes);
   return output_;
 }
@@ -336,7 +340,7 @@ void web_socket::send_output() {
   }
   only_.reset();
   sent_ = 0;
-  if (output_.capacity() >= 64) buffers().put(output_);
+  if (output_.capacity() >= smallest_buffer) buffers().put(output_);
   watch();
   if (state_ == state::closing && !half_closed_) {
     half_closed_ = true;

@@ -378,6 +378,16 @@ TEST_CASE_FIXTURE(server, "a socket joins only so many channels") {
   CHECK(client.receive().find("\"ok\"") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(server, "short answers that leave together all arrive") {
+  test_client client(port);
+  std::vector<std::string> together{join_message("room:1")};
+  for (int i = 2; i < 10; ++i)
+    together.push_back("[\"1\",\"" + std::to_string(i) + "\",\"room:1\",\"echo\",{}]");
+  client.send_together(together);
+  for (int i = 1; i < 10; ++i)
+    CHECK(client.receive().starts_with("[\"1\",\"" + std::to_string(i) + "\""));
+}
+
 TEST_CASE_FIXTURE(server, "a client that does not read is closed with 1013, others do not notice") {
   log_capture log;
   test_client slow(port), other(port);

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <deque>
 #include <stdexcept>
+#include <vector>
 
 namespace roost::test {
 
@@ -44,6 +45,12 @@ class test_client {
   void send_frame(opcode code, std::string_view payload) {
     std::string bytes;
     append_frame(bytes, code, payload, {.mask = mask_key{'m', 'a', 's', 'k'}});
+    send_raw(bytes);
+  }
+  void send_together(const std::vector<std::string>& texts) {
+    std::string bytes;
+    for (auto& text : texts)
+      append_frame(bytes, opcode::text, text, {.mask = mask_key{'m', 'a', 's', 'k'}});
     send_raw(bytes);
   }
   void send(std::string_view text) { send_frame(opcode::text, text); }
