@@ -44,9 +44,9 @@
 // server sends can at most end the connection: that is logged and the client connects again. A
 // function of `on` or before_connect that throws crashes the client.
 //
-// Cost. One process and one descriptor; a thread and a timer of its own it does not need, but for
-// the heartbeat. Clients are spread over the schedulers. Memory is bounded by the options below,
-// but for what waits in the mailbox of a process that joined: see mailbox_options.
+// Cost. One process, one descriptor and one timer, the heartbeat's; no thread. Clients are spread
+// over the schedulers. Memory is bounded by the options below, but for what waits in the mailbox of
+// a process that joined: see mailbox_options.
 //
 // Thread safety: handles are values; all functions may be called from any process or thread.
 // Source: Phoenix 1.8, assets/js/phoenix (socket.js, channel.js, push.js).
@@ -129,7 +129,9 @@ struct client_options {
   std::size_t max_frame_size = 10'000'000;  // bytes of one message of the server
   std::size_t max_buffered = 100;           // pushes that wait for their channel, for each channel
   std::size_t max_outbound = 1 << 20;       // bytes that wait in these, and as much for the server
-  std::size_t max_events = 1000;            // that wait for receive(); then the oldest are dropped
+  /// Events that wait for receive(), in each channel, of max_frame_size bytes together at most;
+  /// then the oldest are dropped.
+  std::size_t max_events = 1000;
   bool log = true;
 };
 

@@ -286,7 +286,7 @@ void client_process::on_open() {
   const auto interval = static_cast<double>(options_->heartbeat.count());
   const auto first = milliseconds(
       static_cast<milliseconds::rep>(interval * (1 - options_->jitter * random())) + 1);
-  send_after(std::min(first, options_->heartbeat), self(), heartbeat_due{generation_});
+  beat_after(std::min(first, options_->heartbeat));
   for (auto& [topic, each] : channels_) {
     if (phase_ != phase::open) return;  // lost in the attempt
     if (each.now == channel::state::waiting) send_join(each);
@@ -305,7 +305,11 @@ void client_process::on_heartbeat_due() {
   heartbeat_ref_ = next_ref_++;
   // Not sent when too much waits already: then it is not answered either.
   send(no_ref, heartbeat_ref_, "phoenix", "heartbeat", {});
-  send_after(options_->heartbeat, self(), heartbeat_due{generation_});
+  beat_after(options_->heartbeat);
+}
+
+void client_process::beat_after(milliseconds delay) {
+  heartbeat_timer_ = send_after(delay, self(), heartbeat_due{generation_});
 }
 
 void client_process::disconnect() {
@@ -329,6 +333,7 @@ void client_process::after_loss(const connection_end& end) {
   log_loss(end);
   counters_.last_error = end.reason;
   attempt_timer_.cancel();
+  heartbeat_timer_.cancel();
   addresses_ = {};
   ++generation_;
   phase_ = phase::waiting;

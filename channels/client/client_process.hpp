@@ -106,6 +106,7 @@ class client_process final : public behavior, public client_connection::user {
   void disconnect();
   void on_attempt_expired();
   void on_heartbeat_due();
+  void beat_after(milliseconds delay);
   void log_loss(const connection_end& end);
   void after_loss(const connection_end& end);
   void make_request();
@@ -181,6 +182,7 @@ class client_process final : public behavior, public client_connection::user {
   std::string request_;  // of the present attempt
   std::string key_;
   std::uint64_t opened_ = 0;
+  timer heartbeat_timer_;
   std::uint64_t heartbeat_ref_ = no_ref;  // not answered yet
 
   std::uint64_t next_ref_ = 1;
