@@ -191,7 +191,10 @@ message* oldest_first(message* newest) noexcept {
 }  // namespace
 
 message* fetch(slot& slot) noexcept {
-  return oldest_first(slot::first(slot.intake.exchange(slot::claimed, std::memory_order_acq_rel)));
+  auto word = slot.intake.exchange(slot::claimed, std::memory_order_acq_rel);
+  // What runs as the process outside of its turn (run_as) does not hold the claim.
+  if ((word & slot::claimed) == 0) schedule(slot);
+  return oldest_first(slot::first(word));
 }
 
 message* close(slot& slot) noexcept {

@@ -14,6 +14,8 @@ std::string_view take(std::string_view& rest, std::size_t size) {
 
 std::string quoted(std::string_view text) { return json(text).dump(); }
 
+std::string render_binary(std::string_view message);
+
 }  // namespace
 
 std::optional<std::vector<poll_message>> parse_poll_body(
@@ -52,7 +54,15 @@ std::string poll_answer(int status, std::string_view token, std::span<const std:
 
 std::string publish_answer(int status) { return "{\"status\":" + std::to_string(status) + "}"; }
 
-std::string text_of_binary(std::string_view message) {
+std::string text_of_binary(std::string_view message) try {
+  return render_binary(message);
+} catch (const json_error&) {
+  return {};  // a name is not UTF-8
+}
+
+namespace {
+
+std::string render_binary(std::string_view message) {
   auto rest = message;
   auto byte = [&] {
     auto part = take(rest, 1);
@@ -83,6 +93,8 @@ std::string text_of_binary(std::string_view message) {
   }
   return out;
 }
+
+}  // namespace
 
 http_headers poll_headers() { return {{"access-control-allow-origin", "*"}}; }
 

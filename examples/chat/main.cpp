@@ -76,7 +76,8 @@ roost::supervisor_spec chat_supervisor() {
           roost::child<roost::supervisor>(rooms_supervisor()),
           roost::child<roost::endpoint>({
               .pub_sub = "chat",
-              .sockets = {roost::socket_at<user_socket>("/socket")},
+              .sockets = {roost::socket_at<user_socket>(
+                  "/socket", {.longpoll = roost::longpoll_options{}})},
               .routes = routes(),
               .static_files = "share/chat",
           }),

@@ -69,20 +69,6 @@ pid start_endpoint(int port) {
                .drain_timeout = 2s})}});
 }
 
-/// The endpoint's listener keeps a spare duplicate of its socket, which outlives it: the port is
-/// taken until that is closed too.
-void close_left_over_listener(int port) {
-  for (int fd = 3; fd < 1024; ++fd) {
-    int listens = 0;
-    socklen_t size = sizeof listens;
-    sockaddr_in address{};
-    socklen_t address_size = sizeof address;
-    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size);
-    if (ntohs(address.sin_port) == port) ::close(fd);
-  }
-}
-
 struct server : node {
   log_capture log;
   pid top = start_endpoint(0);
@@ -97,7 +83,6 @@ struct server : node {
   void stop() const {
     roost::detail::stop_root(top, exit_reason::shutdown);
     REQUIRE(eventually([&] { return !is_alive(top) && endpoint_port() == 0; }));
-    close_left_over_listener(port);
   }
 };
 

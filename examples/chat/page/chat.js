@@ -303,7 +303,9 @@ function drawNodes() {
 }
 
 function connect() {
-  socket = new Socket(`${here?.url.replace(/^http/, "ws") ?? ""}/socket`);
+  // Where no WebSocket gets through, the page polls.
+  const url = `${here?.url.replace(/^http/, "ws") ?? ""}/socket`;
+  socket = new Socket(url, { longPollFallbackMs: 2500 });
   socket.onOpen(() => {
     clearTimeout(leaving);
     leaving = null;
