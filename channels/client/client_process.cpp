@@ -1,4 +1,5 @@
 #include "channels/client/client_process.hpp"
+#include "channels/base64.hpp"
 #include "channels/client/backoff.hpp"
 #include "runtime/blocking.hpp"
 #include "runtime/logger.hpp"

@@ -1,7 +1,7 @@
 #include "channels/client/upgrade.hpp"
+#include "channels/base64.hpp"
 #include "channels/transport/handshake.hpp"
 #include "runtime/net/http_client.hpp"
-#include <openssl/evp.h>
 #include <algorithm>
 #include <charconv>
 #include <ctime>
@@ -208,23 +208,6 @@ client_upgrade_answer check_upgrade_answer(
   answer.accepted = answer.reason.empty();
   if (!answer.accepted) answer.retry_after = retry_after_of(headers["retry-after"], now);
   return answer;
-}
-
-std::string to_base64(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3), '\0');
-  // Writes a zero behind the text too, where std::string has one.
-  EVP_EncodeBlock(
-      reinterpret_cast<unsigned char*>(text.data()),
-      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  return text;
-}
-
-std::string to_base64url(std::string_view bytes) {
-  auto text = to_base64(bytes);
-  text.resize(std::min(text.size(), text.find('=')));
-  std::replace(text.begin(), text.end(), '+', '-');
-  std::replace(text.begin(), text.end(), '/', '_');
-  return text;
 }
 
 }  // namespace roost::detail

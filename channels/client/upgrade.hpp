@@ -48,7 +48,4 @@ struct client_upgrade_answer {
 client_upgrade_answer check_upgrade_answer(
     std::string_view head, std::string_view key, std::chrono::system_clock::time_point now);
 
-std::string to_base64(std::string_view bytes);
-std::string to_base64url(std::string_view bytes);  // without padding
-
 }  // namespace roost::detail

@@ -7,7 +7,10 @@
 // Screenshots go to ../screenshots beside the program's directory. Needs Debian's chromium, or the
 // browser that $CHROMIUM names.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
 import path from "node:path";
 import { Server } from "./server.mjs";
 
@@ -28,19 +31,24 @@ const phone = {
 /// One person in front of one browser window.
 class Visitor {
   static async open(browser, server, name, device) {
+    const { withoutWebSockets = false, ...options } = device;
     const context = await browser.newContext({
-      locale: "en-GB", reducedMotion: "reduce", ...device,
+      locale: "en-GB", reducedMotion: "reduce", ...options,
     });
     context.setDefaultTimeout(patience);
+    if (withoutWebSockets) await context.addInitScript("delete window.WebSocket");
     return new Visitor(context, await context.newPage(), server, name);
   }
 
   constructor(context, page, server, name) {
     Object.assign(this, { context, page, server, name });
-    Object.assign(this, { errors: [], received: [], sent: [], sockets: [] });
+    Object.assign(this, { errors: [], received: [], sent: [], sockets: [], polls: [] });
     page.on("pageerror", (error) => this.errors.push(error.message));
     page.on("console", (line) => {
       if (line.type() === "error") this.errors.push(line.text());
+    });
+    page.on("request", (request) => {
+      if (request.url().includes("/longpoll?")) this.polls.push(request.url());
     });
     page.on("websocket", (socket) => {
       this.sockets.push(socket.url());
@@ -403,6 +411,67 @@ async function storyOfTwoNodes(test, browser, [first, second]) {
   });
 }
 
+async function storyOfTransports(test, browser, server, secure) {
+  const ann = await Visitor.open(browser, server, "Ann", { ...desktop, withoutWebSockets: true });
+  const ben = await Visitor.open(browser, secure, "Ben", { ...phone, ignoreHTTPSErrors: true });
+
+  await test("a page without WebSockets polls, one that came by https speaks wss", async () => {
+    await ann.enter();
+    await ben.enter();
+    assert.ok(ann.polls.length > 0 && ann.sockets.length === 0, `${ann.sockets}`);
+    assert.ok(ben.sockets.every((url) => url.startsWith("wss://")), `${ben.sockets}`);
+    assert.equal(ben.polls.length, 0);
+  });
+
+  await test("both are in the same room and see each other", async () => {
+    await ann.person("Ben").waitFor();
+    await ben.person("Ann").waitFor();
+    await ann.says("I have to ask for everything.");
+    await ben.sees("I have to ask for everything.");
+    await ben.says("Nobody reads along here.");
+    await ann.sees("Nobody reads along here.");
+    await ann.takes("desktop-long-polling");
+  });
+
+  await test("a page that polls joins again when its channel crashes", async () => {
+    await ann.page.getByRole("button", { name: "Crash my channel" }).click();
+    await ann.note("You are back in the room.").waitFor();
+    await ann.says("Still polling.");
+    await ben.sees("Still polling.");
+    assert.deepEqual([...ann.errors, ...ben.errors], []);
+  });
+
+  await test("both come back when the server was away", async () => {
+    assert.equal(await server.stop(), 0);
+    await ann.is("reconnecting");
+    await ben.is("reconnecting");
+    await server.start(server.port);
+    await ann.is("online");
+    await ben.is("online");
+    await ann.says("There you are.");
+    await ben.sees("There you are.");
+  });
+}
+
+function freePort() {
+  const server = net.createServer();
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => {
+    const { port } = server.address();
+    server.close(() => resolve(port));
+  }));
+}
+
+/// A certificate that nobody has signed, and the settings of a server that shows it.
+function certificate(folder, port) {
+  const [certfile, keyfile] = ["cert.pem", "key.pem"].map((name) => path.join(folder, name));
+  execFileSync("openssl", [
+    "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+    "-subj", "/CN=localhost", "-keyout", keyfile, "-out", certfile,
+  ], { stdio: "ignore" });
+  return [`certfile=${certfile}`, `keyfile=${keyfile}`, `port=${port}`].map(
+    (setting) => `endpoint.https.${setting}`);
+}
+
 // --- running it ----------------------------------------------------------------------------------
 
 async function load() {
@@ -428,6 +497,7 @@ async function main() {
   const browser = await load();
   const server = new Server(program);
   const cluster = [];
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "chat-"));
   try {
     await server.start();
     await story(test, browser, server);
@@ -439,9 +509,16 @@ async function main() {
     cluster.push(...names.map((name) => new Server(program, { name, hosts })));
     for (const one of cluster) await one.start();
     await storyOfTwoNodes(test, browser, cluster);
+    const port = await freePort();
+    const other = new Server(
+      program, { name: `chat${process.pid}tls`, more: certificate(folder, port) });
+    cluster.push(other);
+    await other.start();
+    await storyOfTransports(test, browser, other, { url: `https://127.0.0.1:${port}` });
   } finally {
     await browser.close();
     for (const one of [server, ...cluster]) await one.kill();
+    fs.rmSync(folder, { recursive: true });
   }
   if (failed)
     for (const one of [server, ...cluster])

@@ -18,9 +18,9 @@ export class Server {
   #lines = [];
   #waiting = [];
 
-  /// The node is called name@127.0.0.1, and looks for those in `hosts`.
-  constructor(program, { name = `chat${process.pid}`, hosts = [] } = {}) {
-    Object.assign(this, { program, node: `${name}@127.0.0.1`, hosts });
+  /// The node is called name@127.0.0.1, and looks for those in `hosts`; `more` are other settings.
+  constructor(program, { name = `chat${process.pid}`, hosts = [], more = [] } = {}) {
+    Object.assign(this, { program, node: `${name}@127.0.0.1`, hosts, more });
   }
 
   /// Port 0: any free one, which the log tells.
@@ -29,6 +29,7 @@ export class Server {
     const settings = [
       `endpoint.http.port=${port}`, "chat.allow_crash=true", "logger.level=debug",
       "logger.format=json", ...(this.hosts.length ? [`cluster.hosts=[${this.hosts}]`] : []),
+      ...this.more,
     ];
     this.process = spawn(this.program, ["start", ...settings.flatMap((one) => ["--set", one])], {
       stdio: ["ignore", "ignore", "pipe"],

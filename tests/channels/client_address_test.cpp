@@ -100,14 +100,16 @@ TEST_CASE("PROXY, version 2") {
   CHECK(parse_proxy_header(binary_header(0x31, 0x11, v4)).state == kind::malformed);
   CHECK(parse_proxy_header(binary_header(0x22, 0x11, v4)).state == kind::malformed);
   CHECK(parse_proxy_header(binary_header(0x21, 0x11, "short")).state == kind::malformed);
-  CHECK(parse_proxy_header(binary_header(0x21, 0x11, std::string(600, 'x'))).state ==
-        kind::malformed);
+  CHECK(
+      parse_proxy_header(binary_header(0x21, 0x11, std::string(600, 'x'))).state ==
+      kind::malformed);
 }
 
 TEST_CASE("a PROXY header that comes in pieces is waited for") {
   std::string addresses("\x01\x02\x03\x04\x05\x06\x07\x08\x04\x57\x01\xbb", 12);
   for (auto& whole :
-       {std::string("PROXY TCP4 1.2.3.4 5.6.7.8 1111 443\r\n"), binary_header(0x21, 0x11, addresses)})
+       {std::string("PROXY TCP4 1.2.3.4 5.6.7.8 1111 443\r\n"),
+        binary_header(0x21, 0x11, addresses)})
     for (std::size_t size = 0; size < whole.size(); ++size) {
       CAPTURE(size);
       CHECK(parse_proxy_header(std::string_view(whole).substr(0, size)).state == kind::incomplete);

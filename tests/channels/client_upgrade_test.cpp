@@ -134,10 +134,3 @@ TEST_CASE("a refusal may say when to try again, in seconds or as a date") {
   CHECK_FALSE(after(""));
   CHECK_FALSE(answer_to("HTTP/1.1 503 x\r\n").retry_after);
 }
-
-TEST_CASE("base64url has no padding") {
-  CHECK(to_base64("") == "");
-  CHECK(to_base64("\xfb\xff") == "+/8=");
-  CHECK(to_base64url("\xfb\xff") == "-_8");
-  CHECK(to_base64url("abc") == "YWJj");
-}

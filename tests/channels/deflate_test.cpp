@@ -11,8 +11,7 @@ std::string header_for(std::string_view offers) {
   return agreed ? agreed->header : "none";
 }
 
-constexpr auto usual =
-    "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+constexpr auto usual = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 }  // namespace
 
@@ -28,12 +27,12 @@ TEST_CASE("what browsers offer is accepted, without context") {
 }
 
 TEST_CASE("the first offer that can be kept is taken, others are declined") {
-  CHECK(
-      header_for("permessage-deflate; server_max_window_bits=8, permessage-deflate") == usual);
+  CHECK(header_for("permessage-deflate; server_max_window_bits=8, permessage-deflate") == usual);
   CHECK(header_for("x-webkit-deflate-frame, permessage-deflate") == usual);
   for (auto offer :
        {"", "permessage-bzip2", "permessage-deflate; unknown",
-        "permessage-deflate; server_max_window_bits", "permessage-deflate; server_max_window_bits=16",
+        "permessage-deflate; server_max_window_bits",
+        "permessage-deflate; server_max_window_bits=16",
         "permessage-deflate; client_max_window_bits=7",
         "permessage-deflate; server_no_context_takeover=1",
         "permessage-deflate; server_no_context_takeover; server_no_context_takeover"}) {
@@ -44,9 +43,10 @@ TEST_CASE("the first offer that can be kept is taken, others are declined") {
 
 TEST_CASE("RFC 7692's examples of compressed messages") {
   for (auto compressed :
-       {std::string_view("\xf2\x48\xcd\xc9\xc9\x07\x00", 7),        // 7.2.3.1
-        std::string_view("\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", 11),  // 7.2.3.3: not compressed
-        std::string_view("\xf3\x48\xcd\xc9\xc9\x07\x00\x00", 8),    // 7.2.3.4: a final block
+       {std::string_view("\xf2\x48\xcd\xc9\xc9\x07\x00", 7),  // 7.2.3.1
+        std::string_view(
+            "\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", 11),  // 7.2.3.3: not compressed
+        std::string_view("\xf3\x48\xcd\xc9\xc9\x07\x00\x00", 8),  // 7.2.3.4: a final block
         std::string_view("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", 13)}) {  // 7.2.3.5
     std::string out;
     CHECK(inflate_message(compressed, 100, out) == inflated::ok);

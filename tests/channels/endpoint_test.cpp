@@ -65,11 +65,10 @@ struct server : node {
   void start(endpoint_spec spec) {
     spec.pub_sub = "test";
     spec.http.port = 0;
-    if (spec.sockets.empty())
-      spec.sockets = {socket_at<mirror_socket>("/socket", {.log = false})};
+    if (spec.sockets.empty()) spec.sockets = {socket_at<mirror_socket>("/socket", {.log = false})};
     if (spec.drainer.shutdown > 5s) spec.drainer.shutdown = 3s;
-    top = roost::start_link(supervisor_spec{
-        .children = {child<pub_sub>({.name = "test"}), child<endpoint>(spec)}});
+    top = roost::start_link(
+        supervisor_spec{.children = {child<pub_sub>({.name = "test"}), child<endpoint>(spec)}});
     port = endpoint_port();
   }
 };
@@ -148,10 +147,13 @@ TEST_CASE_FIXTURE(server, "a handler that throws costs its request only") {
 }
 
 TEST_CASE_FIXTURE(server, "bodies and headers have limits, and requests a time") {
-  start({.routes = {post("/size", [](const http_request& request) {
-           return http_response{.body = std::to_string(request.body.size())};
-         })},
-         .limits = {.request_timeout = 300ms, .max_header = 2000, .max_body = 1000}});
+  start(
+      {.routes = {post(
+           "/size",
+           [](const http_request& request) {
+             return http_response{.body = std::to_string(request.body.size())};
+           })},
+       .limits = {.request_timeout = 300ms, .max_header = 2000, .max_body = 1000}});
   CHECK(http_connection(port).request("POST", "/size", std::string(1000, 'x')).body == "1000");
   CHECK(http_connection(port).request("POST", "/size", std::string(1001, 'x')).status == 413);
   CHECK(http_connection(port).get("/", "x: " + std::string(3000, 'x') + "\r\n").status == 431);
@@ -178,7 +180,8 @@ TEST_CASE_FIXTURE(server, "a header of a response cannot smuggle in another") {
 TEST_CASE_FIXTURE(server, "a large file is sent piece by piece, to several who read slowly") {
   directory files;
   std::string large(9'000'000, 'x');
-  for (std::size_t i = 0; i < large.size(); i += 1000) large[i] = static_cast<char>('a' + i / 1000 % 26);
+  for (std::size_t i = 0; i < large.size(); i += 1000)
+    large[i] = static_cast<char>('a' + i / 1000 % 26);
   files.write("large.bin", large);
   start({.static_files = files.path("")});
   http_connection one(port), other(port);
@@ -193,8 +196,9 @@ TEST_CASE_FIXTURE(server, "a unix socket, whose file goes with it") {
   directory files;
   auto path = files.path("http.sock");
   start({.http = {.ip = "unix:" + path}, .routes = {get("/who", [](const http_request& request) {
-           return http_response{.body = "[" + request.peer_address + "]"};
-         })}});
+                                           return http_response{
+                                               .body = "[" + request.peer_address + "]"};
+                                         })}});
   http_connection connection(path);
   CHECK(connection.get("/who").body == "[]");
   // Who may open the file is trusted as a balancer.
@@ -231,9 +235,10 @@ TEST_CASE_FIXTURE(server, "connect learns who it is") {
 }
 
 TEST_CASE_FIXTURE(server, "a poll tells the same") {
-  start({.trusted_proxies = {"127.0.0.1"},
-         .sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{}, .auth_token = true, .log = false})}});
+  start(
+      {.trusted_proxies = {"127.0.0.1"},
+       .sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{}, .auth_token = true, .log = false})}});
   http_connection connection(port);
   auto token = poll(
                    connection, "",
@@ -261,11 +266,12 @@ TEST_CASE_FIXTURE(server, "nobody is believed who is not trusted") {
 }
 
 TEST_CASE_FIXTURE(server, "a balancer's PROXY header says who it is, before anything else") {
-  start({.http = {.proxy_protocol = true},
-         .trusted_proxies = {"127.0.0.1"},
-         .routes = {get("/who", [](const http_request& request) {
-           return http_response{.body = request.peer_address};
-         })}});
+  start(
+      {.http = {.proxy_protocol = true},
+       .trusted_proxies = {"127.0.0.1"},
+       .routes = {get("/who", [](const http_request& request) {
+         return http_response{.body = request.peer_address};
+       })}});
   http_connection whole(port);
   whole.send("PROXY TCP4 9.9.9.9 127.0.0.1 1 2\r\n");
   CHECK(whole.get("/who").body == "9.9.9.9");
@@ -303,20 +309,25 @@ TEST_CASE_FIXTURE(server, "pages of other origins are refused, in all forms of t
     CHECK(status_of(port, "origin: http://localhost\r\n") == 403);
   }
   SUBCASE("a list, of this socket only") {
-    start({.check_origin = std::vector<std::string>{"//evil.example"},
-           .sockets = {with(std::vector<std::string>{"//*.example.com"})}});
+    start(
+        {.check_origin = std::vector<std::string>{"//evil.example"},
+         .sockets = {with(std::vector<std::string>{"//*.example.com"})}});
     CHECK(status_of(port, "origin: https://a.example.com\r\n") == 101);
     CHECK(status_of(port, other) == 403);
   }
   SUBCASE("a function") {
-    start({.sockets = {with(origin_check([](std::string_view origin) { return origin == "null"; }))}});
+    start({.sockets = {with(origin_check([](std::string_view origin) {
+             return origin == "null";
+           }))}});
     CHECK(status_of(port, "origin: null\r\n") == 101);
     CHECK(status_of(port, own) == 403);
   }
 }
 
 TEST_CASE_FIXTURE(server, "a subprotocol of the socket is agreed on, others are not echoed") {
-  start({.sockets = {socket_at<mirror_socket>("/socket", {.subprotocols = {"v2.chat"}, .log = false})}});
+  start(
+      {.sockets = {
+           socket_at<mirror_socket>("/socket", {.subprotocols = {"v2.chat"}, .log = false})}});
   http_connection spoken(port), unknown(port);
   spoken.send(upgrade(ws, "sec-websocket-protocol: x, v2.chat\r\n"));
   CHECK(spoken.answer().headers["sec-websocket-protocol"] == "v2.chat");
@@ -371,8 +382,9 @@ TEST_CASE_FIXTURE(server, "past max_connections a connection is closed at once")
 
 TEST_CASE_FIXTURE(server, "who sends faster than its rate is read at its rate, and loses nothing") {
   log_capture log;
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.message_rate = 200, .message_burst = 20, .log = false})}});
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.message_rate = 200, .message_burst = 20, .log = false})}});
   test_client flood(port), other(port);
   flood.send(join_line);
   flood.receive();
@@ -387,10 +399,12 @@ TEST_CASE_FIXTURE(server, "who sends faster than its rate is read at its rate, a
   CHECK(endpoint::statistics().throttled > 0);
 }
 
-TEST_CASE_FIXTURE(server, "messages for a join that takes its time wait in the client, past a limit") {
+TEST_CASE_FIXTURE(
+    server, "messages for a join that takes its time wait in the client, past a limit") {
   log_capture log;
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.join_timeout = 400ms, .max_inbound = 20'000, .log = false})}});
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.join_timeout = 400ms, .max_inbound = 20'000, .log = false})}});
   test_client client(port);
   client.send(R"(["1","1","room:1","phx_join",{"later":true}])");
   std::string big(5000, 'x');
@@ -412,16 +426,21 @@ TEST_CASE_FIXTURE(server, "so many joins may wait at a time") {
   test_client client(port);
   for (auto topic : {"a", "b", "c"})
     client.send("[\"1\",\"1\",\"room:" + std::string(topic) + "\",\"phx_join\",{\"later\":true}]");
-  CHECK(client.receive() == R"(["1","1","room:c","phx_reply",{"status":"error","response":{"reason":"too many joins"}}])");
+  CHECK(
+      client.receive() ==
+      R"(["1","1","room:c","phx_reply",{"status":"error","response":{"reason":"too many joins"}}])");
   client.send(R"(["1","2","room:d","phx_join",{}])");
   CHECK(client.receive().find("too many joins") != std::string::npos);
 }
 
 // --- compression ---------------------------------------------------------------------------------
 
-TEST_CASE_FIXTURE(server, "compression is agreed on when the socket has it and the client offers it") {
-  start({.sockets = {socket_at<mirror_socket>("/socket", {.compress = true, .log = false}),
-                     socket_at<mirror_socket>("/plain", {.log = false})}});
+TEST_CASE_FIXTURE(
+    server, "compression is agreed on when the socket has it and the client offers it") {
+  start(
+      {.sockets = {
+           socket_at<mirror_socket>("/socket", {.compress = true, .log = false}),
+           socket_at<mirror_socket>("/plain", {.log = false})}});
   auto offer = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";
   http_connection with(port), without(port), plain(port);
   with.send(upgrade(ws, offer));
@@ -435,8 +454,9 @@ TEST_CASE_FIXTURE(server, "compression is agreed on when the socket has it and t
 // --- long polling --------------------------------------------------------------------------------
 
 TEST_CASE_FIXTURE(server, "a poll waits for messages, and the newest poll gets them") {
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{.window = 5s}, .log = false})}});
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{.window = 5s}, .log = false})}});
   http_connection polls(port), newer(port), posts(port);
   auto opened = poll(polls, "");
   CHECK(opened["status"] == 410);
@@ -458,8 +478,9 @@ TEST_CASE_FIXTURE(server, "a poll waits for messages, and the newest poll gets t
 }
 
 TEST_CASE_FIXTURE(server, "a session whose client stays away ends, and its token opens a new one") {
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{.window = 200ms}, .log = false})}});
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{.window = 200ms}, .log = false})}});
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   CHECK(poll(connection, token)["status"] == 204);
@@ -470,9 +491,11 @@ TEST_CASE_FIXTURE(server, "a session whose client stays away ends, and its token
   CHECK(again.get<std::string>("token") != token);
 }
 
-TEST_CASE_FIXTURE(server, "a client that hangs up is not waited for, and the next poll is answered") {
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})}});
+TEST_CASE_FIXTURE(
+    server, "a client that hangs up is not waited for, and the next poll is answered") {
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})}});
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   {
@@ -485,8 +508,9 @@ TEST_CASE_FIXTURE(server, "a client that hangs up is not waited for, and the nex
 }
 
 TEST_CASE_FIXTURE(server, "nobody makes a token, and nobody's token fits another session") {
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{}, .log = false})}});
+  start(
+      {.sockets = {
+           socket_at<mirror_socket>("/socket", {.longpoll = longpoll_options{}, .log = false})}});
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   auto changed = token;
@@ -498,9 +522,11 @@ TEST_CASE_FIXTURE(server, "nobody makes a token, and nobody's token fits another
   CHECK(publish(connection, token, join_line)["status"] == 200);
 }
 
-TEST_CASE_FIXTURE(server, "a batch that cannot be read is refused whole; a malformed message ends the session") {
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{}, .log = false})}});
+TEST_CASE_FIXTURE(
+    server, "a batch that cannot be read is refused whole; a malformed message ends the session") {
+  start(
+      {.sockets = {
+           socket_at<mirror_socket>("/socket", {.longpoll = longpoll_options{}, .log = false})}});
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   CHECK(publish(connection, token, std::string(join_line) + "\nneither")["http"] == 400);
@@ -511,9 +537,11 @@ TEST_CASE_FIXTURE(server, "a batch that cannot be read is refused whole; a malfo
   CHECK(connection.request("PUT", "/socket/longpoll?vsn=2.0.0").status == 400);
 }
 
-TEST_CASE_FIXTURE(server, "a disconnect by id ends the session, and a waiting poll hears of it at once") {
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})}});
+TEST_CASE_FIXTURE(
+    server, "a disconnect by id ends the session, and a waiting poll hears of it at once") {
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})}});
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   connection.send_request("GET", "/socket/longpoll?vsn=2.0.0&token=" + token);
@@ -525,9 +553,9 @@ TEST_CASE_FIXTURE(server, "a disconnect by id ends the session, and a waiting po
 
 TEST_CASE_FIXTURE(server, "a client that polls too rarely for what it is sent loses its session") {
   log_capture log;
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket",
-             {.longpoll = longpoll_options{}, .max_outbound = 10'000, .log = false})}});
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{}, .max_outbound = 10'000, .log = false})}});
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   publish(connection, token, join_line);
@@ -557,8 +585,7 @@ struct certified {
 
 std::string common_name(X509* certificate) {
   char text[64] = "";
-  X509_NAME_get_text_by_NID(
-      X509_get_subject_name(certificate), NID_commonName, text, sizeof text);
+  X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, text, sizeof text);
   return text;
 }
 
@@ -569,8 +596,9 @@ TEST_CASE_FIXTURE(server, "HTTP and WebSockets over TLS") {
   directory files;
   std::string large(3'000'000, 'x');
   files.write("large.bin", large);
-  start({.https = {.port = 0, .certfile = own.certificate, .keyfile = own.key},
-         .static_files = files.path("")});
+  start(
+      {.https = {.port = 0, .certfile = own.certificate, .keyfile = own.key},
+       .static_files = files.path("")});
   http_connection connection(endpoint_https_port());
   connection.start_tls();
   CHECK(connection.get("/nothing").status == 404);
@@ -586,7 +614,9 @@ TEST_CASE_FIXTURE(server, "HTTP and WebSockets over TLS") {
 TEST_CASE_FIXTURE(server, "a renewed certificate is shown to newcomers, without a restart") {
   certified own;
   log_capture log;
-  start({.https = {.port = 0, .certfile = own.certificate, .keyfile = own.key, .reload_interval = 20ms}});
+  start(
+      {.https = {
+           .port = 0, .certfile = own.certificate, .keyfile = own.key, .reload_interval = 20ms}});
   auto shown = [] {
     http_connection connection(endpoint_https_port());
     return common_name(connection.start_tls().get());
@@ -599,7 +629,8 @@ TEST_CASE_FIXTURE(server, "a renewed certificate is shown to newcomers, without 
   CHECK(old.get("/").status == 404);
   SUBCASE("one that cannot be used is not") {
     own.files.write("cert.pem", "nonsense");
-    CHECK(eventually([&] { return log.saw("", "the new certificate cannot be used, keeping the old one"); }));
+    CHECK(eventually(
+        [&] { return log.saw("", "the new certificate cannot be used, keeping the old one"); }));
     CHECK(shown() == "second");
   }
 }
@@ -616,8 +647,10 @@ TEST_CASE_FIXTURE(server, "a wrong certificate stops the start with one sentence
     return std::string("none");
   };
   CHECK(failure(own.certificate, own.key) == "none");
-  CHECK(failure("missing.pem", own.key).starts_with("expected https.certfile to be a certificate in PEM, got missing.pem: "));
-  CHECK(failure(own.certificate, own.certificate).starts_with("expected https.keyfile to be the private key of "));
+  CHECK(failure("missing.pem", own.key)
+            .starts_with("expected https.certfile to be a certificate in PEM, got missing.pem: "));
+  CHECK(failure(own.certificate, own.certificate)
+            .starts_with("expected https.keyfile to be the private key of "));
   certified other;
   CHECK(failure(own.certificate, other.key).ends_with("key values mismatch"));
 }
@@ -625,8 +658,9 @@ TEST_CASE_FIXTURE(server, "a wrong certificate stops the start with one sentence
 TEST_CASE_FIXTURE(server, "who does not shake hands is sent away") {
   certified own;
   log_capture log;
-  start({.https = {.port = 0, .certfile = own.certificate, .keyfile = own.key},
-         .limits = {.handshake_timeout = 200ms}});
+  start(
+      {.https = {.port = 0, .certfile = own.certificate, .keyfile = own.key},
+       .limits = {.handshake_timeout = 200ms}});
   http_connection silent(endpoint_https_port());
   CHECK(silent.ends());
   http_connection plain(endpoint_https_port());
@@ -639,9 +673,10 @@ TEST_CASE_FIXTURE(server, "who does not shake hands is sent away") {
 
 TEST_CASE_FIXTURE(server, "a drain sends all clients away in batches, and answers HTTP on") {
   log_capture log;
-  start({.sockets = {socket_at<mirror_socket>(
-             "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})},
-         .drainer = {.batch_size = 4, .batch_interval = 50ms, .shutdown = 3s}});
+  start(
+      {.sockets = {socket_at<mirror_socket>(
+           "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})},
+       .drainer = {.batch_size = 4, .batch_interval = 50ms, .shutdown = 3s}});
   CHECK(endpoint::ready());
   std::vector<std::unique_ptr<test_client>> clients;
   for (int i = 0; i < 10; ++i) clients.push_back(std::make_unique<test_client>(port));

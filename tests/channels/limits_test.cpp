@@ -30,7 +30,8 @@ TEST_CASE("a rate of 0 is no limit") {
 
 TEST_CASE_FIXTURE(node, "past a limit clients are refused, counted and logged") {
   log_capture log;
-  admission gate("endpoint", {.max_connections = 2, .max_sockets = 2, .max_sockets_per_address = 1});
+  admission gate(
+      "endpoint", {.max_connections = 2, .max_sockets = 2, .max_sockets_per_address = 1});
   CHECK(gate.enter_connection() == refusal::none);
   CHECK(gate.enter_connection() == refusal::none);
   CHECK(gate.enter_connection() == refusal::connections);
@@ -58,8 +59,11 @@ TEST_CASE_FIXTURE(node, "past a limit clients are refused, counted and logged") 
 TEST_CASE_FIXTURE(node, "a limit that is not enforced only counts and logs") {
   log_capture log;
   admission gate(
-      "endpoint", {.max_sockets = 1, .max_sockets_per_address = 1, .accept_rate = 1,
-                   .accept_burst = 1, .enforce = false});
+      "endpoint", {.max_sockets = 1,
+                   .max_sockets_per_address = 1,
+                   .accept_rate = 1,
+                   .accept_burst = 1,
+                   .enforce = false});
   for (int i = 0; i < 3; ++i) CHECK(gate.enter_socket("1.1.1.1") == refusal::none);
   auto numbers = gate.statistics();
   CHECK(numbers.sockets == 3);

@@ -1,5 +1,6 @@
 // A libFuzzer target: any bytes as what stands before a WebSocket: a balancer's PROXY header, the
-// addresses that it forwards, an offer of permessage-deflate, an origin; and as a compressed message.
+// addresses that it forwards, an offer of permessage-deflate, an origin; and as a compressed
+// message.
 //
 // What must hold: a PROXY header that is complete is complete without what follows, and shorter
 // pieces of it are incomplete; a client's address is the peer's or one that was forwarded; what is

@@ -1,11 +1,12 @@
-// A libFuzzer target: any bytes as the body of a POST to long polling, and what answers are made of.
+// A libFuzzer target: any bytes as the body of a POST to long polling, and what answers are made
+// of.
 //
 // What must hold: a body is taken whole or refused; texts come through as they are, binary messages
-// as the bytes that their base64 says; an answer is JSON that holds the messages unchanged; whatever
-// binary message the server has, it becomes JSON.
-#include "channels/transport/long_poll_body.hpp"
+// as the bytes that their base64 says; an answer is JSON that holds the messages unchanged;
+// whatever binary message the server has, it becomes JSON.
 #include "channels/base64.hpp"
 #include "channels/serializer.hpp"
+#include "channels/transport/long_poll_body.hpp"
 #include <cstdlib>
 
 namespace {
