@@ -312,6 +312,7 @@ void worker::poll(int timeout_ms) {
   auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
   sleeping_.store(false, std::memory_order_relaxed);
   now_ = exact_now();
+  long_jobs_ = 0;
   for (int i = 0; i < count; ++i)
     if (auto* handler = static_cast<io_handler*>(events[static_cast<std::size_t>(i)].data.ptr))
       handler->on_io(events[static_cast<std::size_t>(i)].events);

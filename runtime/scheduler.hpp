@@ -107,6 +107,10 @@ class worker {
   /// Milliseconds of the scheduler's clock; `now` is read once per turn, `exact_now` each time.
   std::uint64_t now() const noexcept { return now_; }
 
+  /// Answers whether the caller may do something long in this turn: so many per turn may, so that
+  /// a thousand sockets with costly events do not make the others wait for all of them.
+  bool take_long_job() noexcept { return long_jobs_ < longest_jobs && ++long_jobs_ > 0; }
+
   /// What the watch sees: the process that runs, the message that it handles, and how many there
   /// were.
   void running(slot* slot) noexcept {
@@ -155,6 +159,8 @@ class worker {
   run_list max_;
   run_list high_;
   run_list low_;
+  static constexpr unsigned longest_jobs = 16;
+  unsigned long_jobs_ = 0;  // in this turn
   unsigned pops_ = 0;
 
   timer_wheel wheel_;

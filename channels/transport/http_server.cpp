@@ -204,6 +204,8 @@ class http_session final : public connection {
 
   void read() {
     if (!begun_) return read_proxy_header();
+    // Epoll tells again what is not read now.
+    if (!worker::current()->take_long_job()) return;
     std::array<char, 16 * 1024> buffer;
     do {
       auto [result, count] = stream().read(buffer);

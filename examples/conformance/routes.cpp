@@ -1,4 +1,5 @@
 #include "examples/conformance/routes.hpp"
+#include "channels/endpoint.hpp"
 #include "channels/pub_sub.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/runtime.hpp"
@@ -62,10 +63,18 @@ http_response broadcast(const http_request& request) {
 }
 
 http_response stats(const http_request& /*request*/) {
+  auto endpoint = roost::endpoint::statistics();
   return roost::json_response(
       200, {{"nodes", other_nodes()},
             {"os_pid", ::getpid()},
-            {"processes", roost::runtime::process_count()}});
+            {"processes", roost::runtime::process_count()},
+            {"connections", endpoint.connections},
+            {"sockets", endpoint.sockets},
+            {"refused_by_rate", endpoint.refused_by_rate},
+            {"slow_handshakes", endpoint.slow_handshakes},
+            {"slow_consumers", endpoint.slow_consumers},
+            {"too_many_channels", endpoint.too_many_channels},
+            {"throttled", endpoint.throttled}});
 }
 
 }  // namespace

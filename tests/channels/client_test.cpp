@@ -66,7 +66,7 @@ pid start_endpoint(int port) {
               {.pub_sub = "test",
                .http = {.port = port},
                .sockets = {socket_at<user_socket>("/socket", {.log = false})},
-               .drain_timeout = 2s})}});
+               .drainer = {.shutdown = 2s}})}});
 }
 
 struct server : node {

@@ -1,0 +1,373 @@
+"""Hostile and unlucky clients, and one that behaves: usage hostile_clients_test.py CONFORMANCE.
+
+Each attack runs in processes of its own, as those of others would. Meanwhile a client that behaves asks and
+is answered: its 99th percentile is compared with that of a quiet time just before. The server's
+memory stays under a bound that is printed, and is free again afterwards.
+"""
+
+import json
+import multiprocessing
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.request
+
+PROGRAM = os.path.abspath(sys.argv[1])
+SECONDS = float(os.environ.get("ROOST_ATTACK_SECONDS", "2.5"))
+# The tenfold that is promised, and the fivefold that a busy machine may take.
+PROMISED, SLACK = 10, 5
+MIB = 1 << 20
+
+
+# --- a client, byte by byte ------------------------------------------------------------------------
+
+
+def frame(payload, opcode=1, length=None):
+    """A frame whose mask is all zeros: the payload goes as it is."""
+    size = len(payload) if length is None else length
+    head = bytes([0x80 | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += bytes([0xFE]) + size.to_bytes(2, "big")
+    else:
+        head += bytes([0xFF]) + size.to_bytes(8, "big")
+    return head + bytes(4) + payload
+
+
+class Client:
+    def __init__(self, port, mount="/socket", wait=True, **options):
+        self.link = socket.create_connection(("127.0.0.1", port), timeout=10)
+        for name, value in options.items():
+            self.link.setsockopt(socket.SOL_SOCKET, getattr(socket, name), value)
+        self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.link.sendall(
+            f"GET {mount}/websocket?vsn=2.0.0 HTTP/1.1\r\nhost: localhost\r\n"
+            "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+        self.buffer = b""
+        self.status = 0
+        if wait:
+            while b"\r\n\r\n" not in self.buffer:
+                self._more()
+            head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+            self.status = int(head[9:12])
+
+    def _more(self):
+        data = self.link.recv(65536)
+        if not data:
+            raise ConnectionError("the server has closed")
+        self.buffer += data
+
+    def send(self, *message):
+        self.link.sendall(frame(json.dumps(message).encode()))
+
+    def receive(self):
+        """The next frame: its opcode and payload."""
+        while True:
+            if len(self.buffer) >= 2:
+                size, start = self.buffer[1], 2
+                if size == 126 and len(self.buffer) >= 4:
+                    size, start = int.from_bytes(self.buffer[2:4], "big"), 4
+                elif size == 127 and len(self.buffer) >= 10:
+                    size, start = int.from_bytes(self.buffer[2:10], "big"), 10
+                if size < 126 or start > 2:
+                    if len(self.buffer) >= start + size:
+                        opcode = self.buffer[0] & 15
+                        payload = self.buffer[start:start + size]
+                        self.buffer = self.buffer[start + size:]
+                        return opcode, payload
+            self._more()
+
+    def join(self, topic):
+        self.send("1", "1", topic, "phx_join", {})
+        return json.loads(self.receive()[1])[4]
+
+    def close_code(self):
+        """The code of the close frame; 0: the connection just ended."""
+        try:
+            while True:
+                opcode, payload = self.receive()
+                if opcode == 8:
+                    return int.from_bytes(payload[:2], "big")
+        except OSError:
+            return 0
+
+
+def percentile_99(client, seconds):
+    """Of the round trip of a client that behaves, in ms."""
+    times, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        begin = time.perf_counter()
+        client.send("1", "2", "room:good", "ping", {"a": 1})
+        client.receive()
+        times.append(time.perf_counter() - begin)
+        time.sleep(0.002)
+    return sorted(times)[int(len(times) * 0.99)] * 1000
+
+
+# --- the attacks: each runs until it is killed -----------------------------------------------------
+
+
+def half_open(port):
+    """Says nothing any more, and reads nothing: a cable that was pulled."""
+    links = [Client(port, "/small") for _ in range(200)]
+    time.sleep(60)
+    del links
+
+
+def slow_loris(port):
+    links = []
+    while True:
+        while len(links) < 400:
+            links.append(socket.create_connection(("127.0.0.1", port)))
+            links[-1].sendall(b"GET / HTTP/1.1\r\nhost: x\r\nx-a: ")
+        for link in list(links):
+            try:
+                link.sendall(b"a")
+            except OSError:
+                links.remove(link)
+                link.close()
+        time.sleep(0.1)
+
+
+def never_reading(port):
+    """Twenty members of a room who do not read, and one who shouts."""
+    room = f"room:{secrets.token_hex(4)}"
+    members, loud = [], Client(port)
+    loud.join(room)
+    threading.Thread(target=loud.close_code, daemon=True).start()  # this one reads
+    text = "x" * 30000
+    while True:
+        while len(members) < 20:
+            members.append(Client(port, SO_RCVBUF=4096))
+            members[-1].send("1", "1", room, "phx_join", {})
+        for _ in range(400):
+            loud.send("1", "2", room, "shout_from", {"text": text})
+            time.sleep(0.001)
+        for member in members:
+            member.link.close()
+        members = []
+
+
+def flooding(port):
+    client = Client(port)
+    client.join("room:flood")
+    many = b"".join(frame(b'["1","2","room:flood","ping",{}]') for _ in range(1000))
+    threading.Thread(target=client.close_code, daemon=True).start()
+    while True:
+        client.link.settimeout(None)
+        client.link.sendall(many)
+
+
+def ten_thousand_topics(port):
+    while True:
+        client = Client(port)
+        threading.Thread(target=client.close_code, daemon=True).start()
+        client.link.settimeout(None)
+        for i in range(10000):
+            client.send("1", str(i), f"room:{i}", "phx_join", {})
+        client.link.close()
+
+
+def large_frames(port):
+    whole = frame(b'["1","2","room:none","ping",{"a":"' + b"x" * 9_900_000 + b'"}]')
+    announced = frame(b"x" * 1000, length=1 << 40)
+    while True:
+        for bytes_sent in (whole, announced, frame(b"x" * 1000, length=10_000_001)):
+            client = Client(port)
+            try:
+                client.link.sendall(bytes_sent)
+                client.receive()
+            except OSError:
+                pass
+            client.link.close()
+
+
+def bad_utf8(port):
+    while True:
+        client = Client(port)
+        client.link.sendall(frame(b'["1","1","room:\xff\xfe","phx_join",{}]'))
+        assert client.close_code() == 1007
+        client.link.close()
+
+
+def drop_mid_frame(port):
+    while True:
+        client = Client(port)
+        client.join("room:drop")
+        client.link.sendall(frame(b'["1","2","room:drop","ping",{"a":1', length=50_000))
+        # With a reset instead of an end.
+        client.link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.link.close()
+
+
+def herd(port):
+    while True:
+        clients = []
+        for _ in range(500):
+            try:
+                clients.append(Client(port, wait=False))
+                clients[-1].send("1", "1", "room:herd", "phx_join", {})
+            except OSError:
+                pass
+        for client in clients:
+            client.link.close()
+
+
+# --- the server ------------------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    def __init__(self):
+        self.port = free_port()
+        self.folder = tempfile.TemporaryDirectory()
+        self.log = open(os.path.join(self.folder.name, "log"), "w+")
+        environment = dict(
+            os.environ, PORT=str(self.port), NODE_NAME=f"hostile{os.getpid()}@127.0.0.1",
+            ERL_EPMD_PORT=str(free_port()), RELEASE_COOKIE=secrets.token_hex(32),
+            RELEASE_TMP=self.folder.name)
+        self.process = subprocess.Popen(
+            [PROGRAM, "start", "--set", "endpoint.limits.request_timeout=1s",
+             "--set", "endpoint.limits.accept_rate=2000"],
+            stdout=self.log, stderr=self.log, env=environment)
+        for _ in range(200):
+            try:
+                self.stats()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError("expected the server to start within 10 s")
+
+    def stats(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/admin/stats", timeout=5) as answer:
+            return json.load(answer)
+
+    def memory(self):
+        with open(f"/proc/{self.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(15)
+        self.log.close()
+        self.folder.cleanup()
+        return code
+
+
+def run_attack(attack, port):
+    # Attackers come from other machines: they do not take the time of the server's.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    attack(port)
+
+
+class HostileClients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.server.stop() == 0, "expected an orderly end"
+
+    def under(self, attack, bound, processes=1, lasting=SECONDS):
+        """Bound: bytes that the server may need more than before."""
+        server = self.server
+        good = Client(server.port)
+        self.addCleanup(good.link.close)
+        good.join("room:good")
+        quiet = percentile_99(good, 1.5)
+        before, peak = server.memory(), 0
+        context = multiprocessing.get_context("fork")
+        attackers = [context.Process(target=run_attack, args=(attack, server.port), daemon=True)
+                     for _ in range(processes)]
+        for attacker in attackers:
+            attacker.start()
+        done = threading.Event()
+
+        def watch():
+            nonlocal peak
+            while not done.wait(0.02):
+                peak = max(peak, server.memory())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            time.sleep(0.3)
+            loaded = percentile_99(good, lasting)
+            stats = server.stats()
+        finally:
+            done.set()
+            watcher.join()
+            for attacker in attackers:
+                attacker.kill()
+                attacker.join()
+        grown = max(0, peak - before)
+        print(f"{attack.__name__:20} p99 {quiet:6.2f} ms quiet, {loaded:6.2f} ms under attack "
+              f"({loaded / quiet:4.1f}x), memory +{grown / MIB:5.1f} MiB of at most {bound / MIB:.0f}",
+              flush=True)
+        self.assertLess(loaded, SLACK * PROMISED * max(quiet, 0.3))
+        self.assertLess(grown, bound)
+        self.assertIsNone(server.process.poll(), "expected the server to live")
+        self.gone()
+        return stats
+
+    def gone(self):
+        """All sockets of the attackers end: by themselves, or by the server's time-outs."""
+        end = time.monotonic() + 10
+        while self.server.stats()["sockets"] > 1:
+            self.assertLess(time.monotonic(), end, self.server.stats())
+            time.sleep(0.05)
+
+    def test_half_open(self):
+        stats = self.under(half_open, 16 * MIB, lasting=4)
+        self.assertLess(stats["sockets"], 10, "the idle time-out of /small is 2 s")
+
+    def test_slow_loris(self):
+        before = self.server.stats()["slow_handshakes"]
+        stats = self.under(slow_loris, 32 * MIB)
+        self.assertGreater(stats["slow_handshakes"], before + 300)
+
+    def test_never_reading(self):
+        before = self.server.stats()["slow_consumers"]
+        # Each may have max_outbound, 1 MiB, waiting, in a buffer that may be twice as large.
+        stats = self.under(never_reading, 20 * 3 * MIB + 32 * MIB)
+        self.assertGreater(stats["slow_consumers"], before + 10)
+
+    def test_flooding(self):
+        stats = self.under(flooding, 4 * 4 * MIB + 32 * MIB, processes=4)
+        self.assertGreater(stats["throttled"], 0)
+
+    def test_ten_thousand_topics(self):
+        stats = self.under(ten_thousand_topics, 64 * MIB)
+        self.assertGreater(stats["too_many_channels"], 1000)
+
+    def test_large_frames(self):
+        self.under(large_frames, 3 * 40 * MIB, processes=3)
+
+    def test_bad_utf8(self):
+        self.under(bad_utf8, 16 * MIB)
+
+    def test_drop_mid_frame(self):
+        self.under(drop_mid_frame, 16 * MIB)
+
+    def test_herd(self):
+        before = self.server.stats()["refused_by_rate"]
+        stats = self.under(herd, 64 * MIB, processes=2)
+        print(f"{'':20} {stats['refused_by_rate'] - before} were told to come back later")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=0)
