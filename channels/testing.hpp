@@ -39,8 +39,6 @@ struct test_join;
 
 namespace testing {
 
-using namespace std::chrono_literals;
-
 class expectation_failed : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -49,7 +47,7 @@ class expectation_failed : public std::runtime_error {
 // --- clients -------------------------------------------------------------------------------------
 
 struct client_options {
-  std::string pub_sub;                     // required: the name of one that runs
+  std::string pub_sub = {};                // required: the name of one that runs
   connect_info info = {};                  // what connect is told besides its parameters
   socket_options socket = {.log = false};  // as in socket_at; the frame options mean nothing here
 };
@@ -127,7 +125,9 @@ template <class S>
 template <class S>
 [[nodiscard]] test_socket socket(S state, const client_options& options);
 
-struct join_options { std::chrono::milliseconds timeout = 5s; };
+struct join_options {
+  std::chrono::milliseconds timeout{5000};
+};
 
 /// Joins, and waits for the answer, which may be a refusal: see test_channel::joined.
 [[nodiscard]] test_channel join(
@@ -164,7 +164,7 @@ push_ref leave(const test_channel& channel);
 
 /// The client disconnects. Returns when the socket and its channels have ended; those that need
 /// longer than `timeout` are killed.
-void close(const test_socket& socket, std::chrono::milliseconds timeout = 5s);
+void close(const test_socket& socket, std::chrono::milliseconds timeout = std::chrono::seconds(5));
 
 /// Broadcasts on the channel's topic as that channel would, so to everyone but this client.
 void broadcast_from(const test_channel& channel, std::string_view event, const payload& payload);
@@ -204,8 +204,12 @@ class audience {
   std::shared_ptr<roost::detail::test_join> join;
 };
 
-struct expect_options { std::chrono::milliseconds timeout = 100ms; };
-struct refute_options { std::chrono::milliseconds timeout = 0ms; };
+struct expect_options {
+  std::chrono::milliseconds timeout{100};
+};
+struct refute_options {
+  std::chrono::milliseconds timeout{0};
+};
 
 /// What the client was sent and is no reply: pushes, broadcasts that reached it, and phx_close and
 /// phx_error, with which a channel ends.
