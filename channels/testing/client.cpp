@@ -79,13 +79,12 @@ class recording_transport final : public transport {
   void hang_up() { end(0); }
 
   /// Answers whether there was a socket to hear it.
-  bool hear(const client_message& message) {
+  bool hear(const client_message& message, std::string_view frame) {
     local_ptr<recording_transport> alive(this);
     if (process_ == nullptr || !is_alive(process_->core().self())) return false;
-    bool binary = message.payload.is_binary();
-    auto frame = binary ? to_binary(message) : to_text(message);
-    run_as(
-        process_->core(), [&] { binary ? process_->on_binary(frame) : process_->on_text(frame); });
+    run_as(process_->core(), [&] {
+      message.payload.is_binary() ? process_->on_binary(frame) : process_->on_text(frame);
+    });
     // The channel of a join that is answered later.
     if (process_ != nullptr && message.event == "phx_join")
       found_channel(message.ref, process_->channel(message.topic));
@@ -257,8 +256,9 @@ std::shared_ptr<test_join> test_client::begin_join(std::string_view topic, const
 }
 
 void test_client::hear(const client_message& message) {
+  auto frame = message.payload.is_binary() ? to_binary(message) : to_text(message);
   bool heard = false;
-  on_worker([&] { heard = transport_->hear(message); });
+  on_worker([&] { heard = transport_->hear(message, frame); });
   if (heard) return;
   std::lock_guard guard{inbox_->mutex};
   throw expectation_failed(
