@@ -55,16 +55,16 @@ namespace roost {
 
 /// What is known of the connection besides its parameters.
 struct connect_info {
-  std::string peer_address;  // of the client, as trusted proxies tell it; empty: a unix socket
+  std::string peer_address = {};  // of the client, as trusted proxies tell it; empty: a unix socket
   std::uint16_t peer_port = 0;
-  std::string uri;  // "https://host:port/path?query", as the client addressed the endpoint
-  std::string user_agent;
-  http_headers x_headers;              // names in lower case, as everywhere below
-  http_headers trace_context_headers;  // traceparent, tracestate
-  http_headers sec_websocket_headers;
+  std::string uri = {};  // "https://host:port/path?query", as the client addressed the endpoint
+  std::string user_agent = {};
+  http_headers x_headers = {};              // names in lower case, as everywhere below
+  http_headers trace_context_headers = {};  // traceparent, tracestate
+  http_headers sec_websocket_headers = {};
   /// phoenix.js 1.8's `authToken`: from the subprotocol of a WebSocket (which keeps it out of logs
   /// of URLs), or the header x-phoenix-authtoken of a poll. With socket_options::auth_token.
-  std::optional<std::string> auth_token;
+  std::optional<std::string> auth_token = {};
 };
 
 struct refused { std::string reason; };

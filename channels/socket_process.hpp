@@ -50,6 +50,7 @@ class socket_process final : public behavior {
   detail::admission& admission() const noexcept;
   const endpoint_context& endpoint() const noexcept { return *request_.endpoint; }
   process& core() noexcept { return *core_; }
+  pid channel(std::string_view topic) { return find(topic) ? find(topic)->channel : pid{}; }
 
  private:
   struct waiting_join {
