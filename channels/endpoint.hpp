@@ -132,6 +132,8 @@ struct socket_options {
   std::size_t max_inbound = 1 << 20;     // bytes waiting for its channels, then it is not read
   std::uint32_t message_rate = 10'000;   // messages a second; past it the client is not read
   std::uint32_t message_burst = 20'000;  // … after a silence
+  std::uint64_t byte_rate = 16 << 20;    // bytes a second; past it the client is not read; 0: any
+  std::uint64_t byte_burst = 4 << 20;    // … after a silence
 
   bool log = true;
 };

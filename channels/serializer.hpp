@@ -56,6 +56,7 @@ struct incoming {
   bool topic_is_string = true;
   bool event_is_string = true;
   bool binary = false;
+  std::optional<payload> made;
 
   std::string scratch;  // holds the strings that are not in the frame as they are
 
@@ -64,7 +65,9 @@ struct incoming {
   incoming& operator=(const incoming&) = delete;
 
   wire_topic topic() const { return {topic_name, topic_json}; }
+  /// One that was made beforehand, else a copy of the data.
   payload to_payload() const {
+    if (made) return *made;
     return binary ? payload::binary(payload_data) : payload::from_text(payload_data);
   }
 };

@@ -1,4 +1,5 @@
 #include "channels/socket_process.hpp"
+#include "channels/background.hpp"
 #include "channels/endpoint_context.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/telemetry.hpp"
@@ -6,6 +7,8 @@
 
 namespace roost::detail {
 namespace {
+
+constexpr std::size_t large_message = 256 * 1024;
 
 const payload& unmatched_topic() {
   static const payload response{{"reason", "unmatched topic"}};
@@ -62,6 +65,8 @@ init_outcome socket_process::init() {
 socket_process::~socket_process() {
   for (auto& entry : entries_)
     if (entry.channel) send(entry.channel, stop_channel{exit_reason::shutdown_with("closed")});
+  // Those whose join has no answer yet take no messages.
+  for (auto& late : late_joins_) exit(late.channel, exit_reason::kill);
   if (transport_) transport_->abort();
   admission().leave_socket(address_);
 }
@@ -114,7 +119,34 @@ void socket_process::malformed_frame(const malformed& what) {
   transport_->close(close_code::internal_error, {});
 }
 
+/// Checking megabytes of JSON takes milliseconds, which the other clients of this worker would have
+/// to wait: the background does it.
+bool socket_process::decode_elsewhere(std::string_view frame) {
+  struct work {
+    std::vector<char> frame;
+    incoming message;
+    std::optional<malformed> bad;
+  };
+  auto held = transport_->hold(frame);
+  if (!held) return false;
+  auto shared = std::make_shared<work>();
+  shared->frame = std::move(*held);
+  auto decode = [shared, protocol = transport_->protocol()] {
+    std::string_view text(shared->frame.data(), shared->frame.size());
+    shared->bad = decode_text(protocol, text, shared->message);
+    if (!shared->bad) shared->message.made = shared->message.to_payload();
+  };
+  in_background(decode, [this, shared] {
+    if (!transport_) return;  // closed meanwhile
+    auto transport = transport_;
+    shared->bad ? malformed_frame(*shared->bad) : dispatch(shared->message);
+    transport->release_hold();
+  });
+  return true;
+}
+
 void socket_process::on_text(std::string_view frame) {
+  if (frame.size() > large_message && decode_elsewhere(frame)) return;
   auto& message = decoded();
   if (auto bad = decode_text(transport_->protocol(), frame, message)) return malformed_frame(*bad);
   dispatch(message);

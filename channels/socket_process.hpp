@@ -22,6 +22,12 @@ class transport : public outlet {
   virtual void abort() = 0;
   /// A message that the process itself does not know. Answers whether it was for the transport.
   virtual bool on_message(message&) { return false; }
+  /// Reads no more messages until released: the process is busy with one.
+  /// … and gives the message away. Nothing: the transport cannot wait.
+  virtual std::optional<std::vector<char>> hold(std::string_view /*message*/) {
+    return std::nullopt;
+  }
+  virtual void release_hold() {}
 };
 
 class socket_process final : public behavior {
@@ -42,7 +48,7 @@ class socket_process final : public behavior {
 
   // Called by the connection, as this process.
   void attach(local_ptr<transport> transport);
-  void on_text(std::string_view frame);
+  void on_text(std::string_view frame);  // may go on after it has returned: see hold()
   void on_binary(std::string_view frame);
   void transport_closed();
 
@@ -79,6 +85,7 @@ class socket_process final : public behavior {
   void erase(const entry& entry);
 
   void dispatch(const incoming& message);
+  bool decode_elsewhere(std::string_view frame);
   void on_phoenix(const incoming& message);
   void on_join(const incoming& message);
   void to_channel(entry& entry, const incoming& message);

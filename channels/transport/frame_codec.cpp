@@ -197,6 +197,8 @@ void whole_frame(const decoded_header& header, std::span<char> payload, frame_ev
 
 // --- Decoder -------------------------------------------------------------------------------------
 
+constexpr std::size_t long_frame = 256 * 1024;
+
 struct partial_message {
   std::array<char, longest_header> header_bytes;
   std::uint8_t header_size = 0;  // how many of those are filled
@@ -244,13 +246,16 @@ struct partial_message {
     received += bytes.size();
   }
 
-  /// Doubles, so that a message is copied once on average, but not past what can still come.
+  /// Doubles, so that a message is copied once on average, but not past what can still come. Once
+  /// much has come, the whole frame gets its place: what is not written yet costs no memory, and
+  /// copying megabytes takes time.
   void grow(std::vector<char>& buffer, std::size_t more, std::size_t max_size) const {
     const auto needed = buffer.size() + more;
     if (needed <= buffer.capacity()) return;
     const auto end_of_frame = buffer.size() + static_cast<std::size_t>(header.length - received);
     const auto ceiling = header.fin ? end_of_frame : std::max(end_of_frame, max_size);
-    buffer.reserve(std::min(std::max(needed, 2 * buffer.capacity()), ceiling));
+    const auto wanted = needed > long_frame ? end_of_frame : 2 * buffer.capacity();
+    buffer.reserve(std::min(std::max(needed, wanted), ceiling));
   }
 
   /// Looks at each byte of a text once, as it comes, so that a bad one ends the message at once.
@@ -337,6 +342,11 @@ frame_event frame_decoder::next(std::span<char>& input, const frame_limits& limi
   // A refused message may be large, and its connection may linger while it is drained.
   if (event.kind == frame_event::error) partial_.reset();
   return event;
+}
+
+std::vector<char> frame_decoder::release(std::span<const char> payload) {
+  if (partial_ && partial_->message.data() == payload.data()) return std::move(partial_->message);
+  return {payload.begin(), payload.end()};
 }
 
 std::size_t frame_decoder::memory() const {

@@ -21,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace roost {
 
@@ -83,6 +84,10 @@ class frame_decoder {
   /// the input consumed, when more bytes are needed. After a close or an error it only swallows.
   /// Memory of a message that came in pieces is released by the call that follows its delivery.
   frame_event next(std::span<char>& input, const frame_limits& limits);
+
+  /// Gives away the message that next() has just delivered, so that it may outlive the next call: a
+  /// copy only if it came whole in the input.
+  std::vector<char> release(std::span<const char> payload);
 
   /// Bytes held on the heap: 0 between messages, at most max_frame_size and a few hundred.
   std::size_t memory() const;

@@ -23,6 +23,7 @@ namespace {
 namespace http = boost::beast::http;
 
 constexpr std::size_t max_unsent = 32 << 20;
+constexpr int max_unsent_in_kernel = 128 * 1024;
 constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests while one waits
 constexpr std::size_t file_piece = 64 * 1024;
 constexpr std::string_view bearer_prefix = "base64url.bearer.phx.";
@@ -682,7 +683,12 @@ void serve_http(
     client_list& list) {
   int fd = std::exchange(connection.fd, -1);
   int on = 1;
-  if (!connection.from.local) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (!connection.from.local) {
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // What waits for a slow client waits here, where it is counted, not in the kernel: its buffers
+    // may grow to megabytes. What is on the way is not limited by this.
+    ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max_unsent_in_kernel, sizeof(int));
+  }
   // Lives until it ends itself.
   new http_session(byte_stream(fd), connection.from, std::move(endpoint), list);
 }

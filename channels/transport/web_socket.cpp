@@ -131,6 +131,7 @@ void web_socket::read() {
   if (result == io_state::ended) return lost();
   last_heard_ = worker::current()->now();
   feed(buffer.first(count));
+  if (state_ == state::open && !paused_ && process_ != nullptr && too_many_bytes(count)) pause({});
 }
 
 void web_socket::feed(std::span<char> bytes) {
@@ -201,6 +202,10 @@ void web_socket::on_compressed(frame_event& event) {
 
 /// After a message: whether the client has sent enough for now.
 bool web_socket::must_pause() {
+  if (held_back_) {
+    resume_at_ = 0;
+    return true;
+  }
   auto& options = process_->options();
   if (inbound() > options.max_inbound) {
     resume_at_ = 0;  // when there is room again
@@ -217,18 +222,33 @@ bool web_socket::must_pause() {
   return true;
 }
 
+/// After a read, in the middle of a message perhaps: whether that is enough for now.
+bool web_socket::too_many_bytes(std::size_t count) {
+  auto& options = process_->options();
+  if (options.byte_rate == 0) return false;
+  auto time_of = [&](std::uint64_t bytes) { return bytes * 1'000'000 / options.byte_rate; };
+  auto now = worker::current()->now() * 1000;
+  bytes_paid_until_ = std::max(bytes_paid_until_, now) + time_of(count);
+  auto ahead = bytes_paid_until_ - now;
+  auto allowed = time_of(options.byte_burst);
+  if (ahead <= allowed) return false;
+  resume_at_ = worker::current()->now() + (ahead - allowed) / 1000 + 1;
+  return true;
+}
+
 /// Stops reading, so that the kernel makes the client wait. `rest` has been read already.
 void web_socket::pause(std::span<char> rest) {
   paused_ = true;
   held_ = std::make_unique<std::string>(rest.data(), rest.size());
   watch();
+  if (held_back_) return;
   list_.admission().note(
-      list_.admission().throttled, resume_at_ == 0 ? "max_inbound" : "message_rate",
+      list_.admission().throttled, resume_at_ == 0 ? "max_inbound" : "message_rate or byte_rate",
       process_->initial_call());
 }
 
 void web_socket::inbound_freed() {
-  if (!paused_ || resume_at_ != 0 || process_ == nullptr ||
+  if (!paused_ || held_back_ || resume_at_ != 0 || process_ == nullptr ||
       inbound() > process_->options().max_inbound / 2)
     return;
   resume_at_ = 1;  // once is enough
@@ -239,10 +259,21 @@ void web_socket::inbound_freed() {
   });
 }
 
+std::optional<std::vector<char>> web_socket::hold(std::string_view message) {
+  held_back_ = true;
+  return decoder_.release({message.data(), message.size()});
+}
+
+void web_socket::release_hold() {
+  held_back_ = false;
+  inbound_freed();
+}
+
 void web_socket::resume() {
   if (!paused_ || state_ != state::open) return;
   local_ptr<web_socket> alive(this);
   paused_ = false;
+  resume_at_ = 0;
   auto held = std::move(held_);
   last_heard_ = worker::current()->now();
   watch();

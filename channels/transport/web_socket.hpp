@@ -33,6 +33,8 @@ class web_socket final : public connection, public flushable, public transport {
   void close(close_code code, std::string_view reason) override;
   void abort() override;
   void inbound_freed() override;
+  std::optional<std::vector<char>> hold(std::string_view message) override;
+  void release_hold() override;
 
   // attended
   void sweep(std::uint64_t now) override;
@@ -54,6 +56,7 @@ class web_socket final : public connection, public flushable, public transport {
   void on_message(frame_event& event);
   void on_compressed(frame_event& event);
   bool must_pause();
+  bool too_many_bytes(std::size_t count);
   void pause(std::span<char> rest);
   void resume();
   void append(opcode code, std::string_view payload, bool rsv1 = false);
@@ -80,13 +83,15 @@ class web_socket final : public connection, public flushable, public transport {
   shared_frame_ptr only_;              // a single shared frame is sent without a copy
   std::uint64_t last_heard_ = 0;       // ms
   std::uint64_t closing_since_ = 0;
-  std::uint64_t rate_paid_until_ = 0;  // us: when all messages so far are within the rate
-  std::uint64_t resume_at_ = 0;        // ms
+  std::uint64_t rate_paid_until_ = 0;   // us: when all messages so far are within the rate
+  std::uint64_t bytes_paid_until_ = 0;  // us: when all bytes so far are within the rate
+  std::uint64_t resume_at_ = 0;         // ms
   std::size_t swallowed_ = 0;
   state state_ = state::open;
   std::uint8_t deflate_bits_;
   bool waiting_to_write_ = false;  // the kernel's buffer is full
   bool paused_ = false;
+  bool held_back_ = false;  // by the process
   bool half_closed_ = false;
   std::uint8_t watched_ = 0;  // 1: input, 2: output
 };
