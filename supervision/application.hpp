@@ -24,7 +24,7 @@
 //        roost::application<chat>({.depends_on = {"metrics"}, .start_phases = {"warm_up"}})},
 //       argc, argv);
 //
-// Commands: start, daemon, stop, restart, ping, pid, version; docs/releases.md has them all.
+// Commands: start, daemon, stop, restart, drain, ping, pid, version; docs/releases.md has them all.
 //
 // The configuration file is looked for as given, then beside the program's own directory
 // (`<dir of the program>/../conf/chat.yaml`), so that a build tree and a release work from

@@ -10,13 +10,13 @@ import multiprocessing
 import os
 import secrets
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
-import urllib.request
+
+sys.path.insert(0, os.path.dirname(__file__))
+from conformance_node import Node  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 SECONDS = float(os.environ.get("ROOST_ATTACK_SECONDS", "2.5"))
@@ -221,50 +221,7 @@ def herd(port):
             client.link.close()
 
 
-# --- the server ------------------------------------------------------------------------------------
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    def __init__(self):
-        self.port = free_port()
-        self.folder = tempfile.TemporaryDirectory()
-        self.log = open(os.path.join(self.folder.name, "log"), "w+")
-        environment = dict(
-            os.environ, PORT=str(self.port), NODE_NAME=f"hostile{os.getpid()}@127.0.0.1",
-            ERL_EPMD_PORT=str(free_port()), RELEASE_COOKIE=secrets.token_hex(32),
-            RELEASE_TMP=self.folder.name)
-        self.process = subprocess.Popen(
-            [PROGRAM, "start", "--set", "endpoint.limits.request_timeout=1s",
-             "--set", "endpoint.limits.accept_rate=2000"],
-            stdout=self.log, stderr=self.log, env=environment)
-        for _ in range(200):
-            try:
-                self.stats()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError("expected the server to start within 10 s")
-
-    def stats(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/admin/stats", timeout=5) as answer:
-            return json.load(answer)
-
-    def memory(self):
-        with open(f"/proc/{self.process.pid}/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def stop(self):
-        self.process.terminate()
-        code = self.process.wait(15)
-        self.log.close()
-        self.folder.cleanup()
-        return code
+# --- the attacks meet the server -------------------------------------------------------------------
 
 
 def run_attack(attack, port):
@@ -276,7 +233,8 @@ def run_attack(attack, port):
 class HostileClients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = Server()
+        cls.server = Node(
+            PROGRAM, ["endpoint.limits.request_timeout=1s", "endpoint.limits.accept_rate=2000"])
 
     @classmethod
     def tearDownClass(cls):

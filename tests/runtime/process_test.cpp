@@ -1,4 +1,6 @@
 #include "runtime/blocking.hpp"
+#include "runtime/process_core.hpp"
+#include "runtime/scheduler.hpp"
 #include "tests/support.hpp"
 
 using namespace roost;
@@ -364,4 +366,40 @@ TEST_CASE_FIXTURE(node, "a name belongs to a node: {name, node} finds it here an
       doctest::Contains("noconnection"), process_exit);
   in_process([] { hibernate(); });  // gives back memory, changes nothing
   CHECK(is_alive(owner.process()));
+}
+
+TEST_CASE_FIXTURE(node, "what runs as a process outside of its turn may let go of monitors") {
+  struct listener final : detail::behavior {
+    std::atomic<int>& told;
+    explicit listener(std::atomic<int>& told) : told(told) {}
+    detail::init_outcome init() override { return {}; }
+    void handle(detail::message& message) override {
+      if (detail::value_of<ping>(message) != nullptr) ++told;
+    }
+    std::string_view initial_call() const noexcept override { return "listener"; }
+  };
+  std::atomic<int> told{0};
+  std::promise<pid> started;
+  auto& worker = detail::scheduler::instance()->at(0);
+  worker.post_function([&] {
+    detail::start_request request;
+    request.worker = 0;
+    request.owned = true;
+    started.set_value(
+        detail::start_process(std::make_unique<listener>(told), std::move(request)).process);
+  });
+  auto process = started.get_future().get();
+  for (int i = 1; i <= 20; ++i) {
+    auto other = spawn([] { std::this_thread::sleep_for(1ms); });
+    std::promise<void> done;
+    worker.post_function([&] {
+      auto* inside = detail::find_slot(process.id)->tenant;
+      detail::run_as(*inside, [&] { demonitor(monitor(other), {.flush = true}); });
+      done.set_value();
+    });
+    done.get_future().get();
+    send(process, ping{i});
+    REQUIRE(eventually([&] { return told == i; }));
+  }
+  exit(process, exit_reason::kill);
 }
