@@ -123,6 +123,8 @@ struct socket_options {
   std::optional<origin_check> check_origin = {};  // instead of the endpoint's
   bool auth_token = false;                        // see connect_info
   std::vector<std::string> subprotocols = {};     // that it speaks, the preferred one first
+  /// What a refused WebSocket is answered with, given the reason of refuse(); default: 403, empty.
+  std::function<http_response(std::string_view reason)> error_handler = {};
 
   // What one client may use up.
   std::size_t max_channels = 100;

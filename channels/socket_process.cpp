@@ -15,6 +15,16 @@ const payload& unmatched_topic() {
   return response;
 }
 
+/// "vsn=2.0.0 token=[FILTERED]", as Phoenix logs them.
+std::string shown(const params& params) {
+  std::string text;
+  for (auto& [name, value] : params.entries()) {
+    if (!text.empty()) text += ' ';
+    text += name + "=" + (logger::is_filtered(name) ? "[FILTERED]" : value.substr(0, 100));
+  }
+  return text;
+}
+
 std::string& scratch() {
   static thread_local std::string text;
   text.clear();
@@ -46,14 +56,18 @@ init_outcome socket_process::init() {
        {"result", result.refusal ? "error" : "ok"},
        {"peer", address_}});
   if (result.refusal) {
+    if (request_.refusal != nullptr) *request_.refusal = result.refusal->reason;
     if (options().log)
       logger::info(
           "socket refused",
           {{"socket", initial_call()}, {"reason", result.refusal->reason}, {"peer", address_}});
     return {init_status::ignore, {}};
   }
-  if (options().log)
-    logger::debug("socket connected", {{"socket", initial_call()}, {"peer", address_}});
+  if (options().log && logger::enabled(log_level::debug))
+    logger::debug(
+        "socket connected",
+        {{"socket", initial_call()}, {"peer", address_}, {"parameters", shown(request_.params)}});
+  request_.refusal = nullptr;
   assigns_ = std::move(result.assigns);
   id_ = std::move(result.id);
   request_.params = {};
@@ -64,7 +78,7 @@ init_outcome socket_process::init() {
 
 socket_process::~socket_process() {
   for (auto& entry : entries_)
-    if (entry.channel) send(entry.channel, stop_channel{exit_reason::shutdown_with("closed")});
+    if (entry.channel) send(entry.channel, stop_channel{exit_reason::shutdown_with(end_)});
   // Those whose join has no answer yet take no messages.
   for (auto& late : late_joins_) exit(late.channel, exit_reason::kill);
   if (transport_) transport_->abort();
@@ -73,9 +87,10 @@ socket_process::~socket_process() {
 
 void socket_process::attach(local_ptr<transport> transport) { transport_ = std::move(transport); }
 
-void socket_process::transport_closed() {
+void socket_process::transport_closed(close_code code) {
   transport_ = {};
-  stop_self(exit_reason::shutdown_with("closed"));
+  if (code == close_code::service_restart) end_ = "draining";
+  stop_self(exit_reason::shutdown_with(end_));
 }
 
 // --- messages of other processes

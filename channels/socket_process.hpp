@@ -37,6 +37,7 @@ class socket_process final : public behavior {
     std::shared_ptr<const endpoint_context> endpoint;
     roost::params params;
     connect_info info;
+    std::string* refusal = nullptr;  // told why, if it is refused
   };
 
   explicit socket_process(request request);
@@ -50,7 +51,7 @@ class socket_process final : public behavior {
   void attach(local_ptr<transport> transport);
   void on_text(std::string_view frame);  // may go on after it has returned: see hold()
   void on_binary(std::string_view frame);
-  void transport_closed();
+  void transport_closed(close_code code);
 
   const socket_options& options() const noexcept { return request_.mount->options; }
   detail::admission& admission() const noexcept;
@@ -109,6 +110,7 @@ class socket_process final : public behavior {
   std::optional<std::string> id_;
   std::vector<entry> entries_;
   std::vector<late_join> late_joins_;  // not answered yet
+  const char* end_ = "closed";         // what the channels are told
 };
 
 }  // namespace roost::detail

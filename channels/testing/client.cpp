@@ -98,7 +98,7 @@ class recording_transport final : public transport {
     local_ptr<recording_transport> alive(this);
     inbox_->close(code);
     if (auto* process = std::exchange(process_, nullptr))
-      run_as(process->core(), [process] { process->transport_closed(); });
+      run_as(process->core(), [process] { process->transport_closed(close_code::none); });
   }
 
   void take(received message) {

@@ -478,12 +478,16 @@ class http_session final : public connection {
 
   void connect(
       const upgrade_answer& answer, wish wish, const std::optional<deflate_agreement>& deflate) {
+    std::string reason;
+    wish.request.refusal = &reason;
+    auto& handler = wish.request.mount->options.error_handler;
     auto behavior = std::make_unique<socket_process>(std::move(wish.request));
     auto* process = behavior.get();
     start_request options;
     options.worker = static_cast<int>(worker::current()->index());
     auto outcome = start_process(std::move(behavior), std::move(options));
-    if (outcome.status == start_status::ignored) return respond(plain_response(403, ""), false);
+    if (outcome.status == start_status::ignored)
+      return respond(handler ? handler(reason) : plain_response(403, ""), false);
     if (outcome.status != start_status::ready)
       return respond(error_response(500, "Internal Server Error"), false);
     output_ +=

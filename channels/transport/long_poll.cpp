@@ -120,7 +120,7 @@ void long_poll_session::close(close_code code, std::string_view) {
   if (asker_) answer(orderly ? 200 : 410);
   auto* process = process_;
   end();
-  process->transport_closed();
+  process->transport_closed(code);
 }
 
 /// The process has ended. A waiting poll sees that by its monitor.
@@ -150,7 +150,7 @@ bool long_poll_session::on_message(message& message) {
       // Nobody has asked for one and a half windows.
       auto* process = process_;
       end();
-      if (process != nullptr) process->transport_closed();
+      if (process != nullptr) process->transport_closed(close_code::none);
     }
   } else if (auto* gone = value_of<down>(message)) {
     if (gone->ref == delivery_) {

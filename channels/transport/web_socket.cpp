@@ -403,7 +403,7 @@ void web_socket::close(close_code code, std::string_view reason) {
   closing_since_ = worker::current()->now();
   schedule_flush();
   if (auto* process = std::exchange(process_, nullptr))
-    run_as(process->core(), [process] { process->transport_closed(); });
+    run_as(process->core(), [process, code] { process->transport_closed(code); });
 }
 
 void web_socket::abort() {
@@ -423,7 +423,8 @@ void web_socket::lost() {
   list_.admission().leave_connection();
   close_stream();
   if (auto* process = std::exchange(process_, nullptr))
-    if (is_alive(socket_)) run_as(process->core(), [process] { process->transport_closed(); });
+    if (is_alive(socket_))
+      run_as(process->core(), [process] { process->transport_closed(close_code::none); });
   release();  // of start()
 }
 

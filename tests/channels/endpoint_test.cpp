@@ -13,6 +13,16 @@ using namespace roost::test;
 
 namespace {
 
+std::mutex last_words_mutex;
+std::string last_words;  // why the last channel ended
+
+bool ended_with(std::string_view reason) {
+  return eventually([&] {
+    std::lock_guard guard{last_words_mutex};
+    return last_words.find(reason) != std::string::npos;
+  });
+}
+
 struct mirror_channel {
   using events = roost::events<"echo", "slow", "who">;
 
@@ -20,6 +30,10 @@ struct mirror_channel {
   in_result handle_in(event<"echo">, const payload& p, roost::socket&) { return ok(p); }
   in_result handle_in(event<"slow">, const payload&, roost::socket&) { return noreply(); }
   in_result handle_in(event<"who">, const payload&, roost::socket& s);
+  void terminate(const exit_reason& reason, roost::socket&) {
+    std::lock_guard guard{last_words_mutex};
+    last_words = reason.to_string();
+  }
 };
 
 struct mirror_socket {
@@ -28,7 +42,7 @@ struct mirror_socket {
   std::string room;
 
   static connect_result<mirror_socket> connect(const params& p, const connect_info& info) {
-    if (p["refuse"]) return refuse();
+    if (p["refuse"]) return refuse(std::string(*p["refuse"]));
     return mirror_socket{info, std::string(p["room"].value_or(""))};
   }
   std::optional<std::string> id() const { return "mirror"; }
@@ -333,6 +347,26 @@ TEST_CASE_FIXTURE(server, "a subprotocol of the socket is agreed on, others are 
   CHECK(spoken.answer().headers["sec-websocket-protocol"] == "v2.chat");
   unknown.send(upgrade(ws, "sec-websocket-protocol: phoenix\r\n"));
   CHECK(unknown.answer().headers.count("sec-websocket-protocol") == 0);
+}
+
+TEST_CASE_FIXTURE(server, "a refusal is answered as the socket's error handler says") {
+  start(
+      {.sockets = {
+           socket_at<mirror_socket>("/socket", {.log = false}),
+           socket_at<mirror_socket>(
+               "/own", {.error_handler =
+                            [](std::string_view reason) {
+                              return http_response{
+                                  .status = 429, .body = "no: " + std::string(reason)};
+                            },
+                        .log = false})}});
+  http_connection plain(port), own(port);
+  plain.send(upgrade("/socket/websocket?vsn=2.0.0&refuse=full"));
+  CHECK(plain.answer().status == 403);
+  own.send(upgrade("/own/websocket?vsn=2.0.0&refuse=full"));
+  auto answer = own.answer();
+  CHECK(answer.status == 429);
+  CHECK(answer.body == "no: full");
 }
 
 // --- limits --------------------------------------------------------------------------------------
@@ -679,7 +713,10 @@ TEST_CASE_FIXTURE(server, "a drain sends all clients away in batches, and answer
        .drainer = {.batch_size = 4, .batch_interval = 50ms, .shutdown = 3s}});
   CHECK(endpoint::ready());
   std::vector<std::unique_ptr<test_client>> clients;
-  for (int i = 0; i < 10; ++i) clients.push_back(std::make_unique<test_client>(port));
+  clients.push_back(std::make_unique<test_client>(port));
+  clients.front()->send(join_line);
+  clients.front()->receive();
+  for (int i = 1; i < 10; ++i) clients.push_back(std::make_unique<test_client>(port));
   http_connection polls(port);
   auto token = poll(polls, "").get<std::string>("token");
   polls.send_request("GET", "/socket/longpoll?vsn=2.0.0&token=" + token);
@@ -698,6 +735,7 @@ TEST_CASE_FIXTURE(server, "a drain sends all clients away in batches, and answer
   CHECK(polls.answer().status == 503);  // its session has ended, and a new one is refused
   CHECK(eventually([] { return endpoint::statistics().sockets == 0; }));
   CHECK(rounds >= 3);
+  CHECK(ended_with("draining"));
   telemetry::detach("drain");
 
   http_connection late(port);
