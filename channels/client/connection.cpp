@@ -1,5 +1,6 @@
 #include "channels/client/connection.hpp"
 #include "channels/client/upgrade.hpp"
+#include "channels/transport/worker_buffers.hpp"
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,42 +15,8 @@
 namespace roost::detail {
 namespace {
 
-constexpr std::size_t read_size = 64 * 1024;
 constexpr std::size_t max_head = 16 * 1024;
 constexpr int reads_per_event = 8;  // then the others of the worker have their turn
-
-/// One for all connections of a worker: nothing stays in it between two reads.
-std::span<char> read_buffer() {
-  static thread_local std::unique_ptr<char[]> buffer{new char[read_size]};
-  return {buffer.get(), read_size};
-}
-
-/// Output buffers of connections that have nothing to send at the moment wait here.
-class buffer_pool {
- public:
-  std::string take() {
-    if (free_.empty()) return {};
-    auto buffer = std::move(free_.back());
-    free_.pop_back();
-    return buffer;
-  }
-  void put(std::string& buffer) {
-    auto taken = std::exchange(buffer, {});
-    if (taken.capacity() > most_bytes || free_.size() == most_buffers) return;
-    taken.clear();
-    free_.push_back(std::move(taken));
-  }
-
- private:
-  static constexpr std::size_t most_buffers = 64;
-  static constexpr std::size_t most_bytes = 16 * 1024;
-  std::vector<std::string> free_;
-};
-
-buffer_pool& buffers() {
-  static thread_local buffer_pool pool;
-  return pool;
-}
 
 /// Each frame wants a key that nobody can foresee (RFC 6455, 5.3); asking for many at a time makes
 /// one cheap.
@@ -267,7 +234,7 @@ bool client_connection::write(opcode code, std::string_view payload) {
 }
 
 void client_connection::append(opcode code, std::string_view payload) {
-  if (output_.capacity() < 64) output_ = buffers().take();
+  give_room(output_);
   append_frame(output_, code, payload, {.mask = random_mask()});
   if (!output_blocked_) worker::current()->flush_later(*this);
 }
@@ -301,7 +268,7 @@ void client_connection::send_output() {
   }
   output_blocked_ = false;
   sent_ = 0;
-  if (output_.capacity() >= 64) buffers().put(output_);
+  take_room(output_);
   watch(false);
 }
 

@@ -1,6 +1,7 @@
 #include "channels/transport/web_socket.hpp"
 #include "channels/endpoint_context.hpp"
 #include "channels/transport/deflate.hpp"
+#include "channels/transport/worker_buffers.hpp"
 #include "runtime/logger.hpp"
 #include <sys/epoll.h>
 
@@ -9,45 +10,9 @@ namespace {
 
 constexpr std::uint8_t watching_input = 1;
 constexpr std::uint8_t watching_output = 2;
-constexpr std::size_t smallest_buffer = 256;  // of what is kept
-constexpr std::size_t read_size = 64 * 1024;
+constexpr std::size_t largest_inflated = 64 * 1024;  // bytes of a buffer that is kept
 constexpr std::uint64_t linger_ms = 2000;       // for the client's half of the closing
 constexpr std::size_t linger_bytes = 64 << 20;  // … and as much as it may say meanwhile
-
-/// Output buffers of connections that have nothing to send at the moment wait here.
-class buffer_pool {
- public:
-  std::string take() {
-    if (free_.empty()) return {};
-    auto buffer = std::move(free_.back());
-    free_.pop_back();
-    return buffer;
-  }
-  void put(std::string& buffer) {
-    if (buffer.capacity() > most_bytes || free_.size() == most_buffers) {
-      buffer = std::string();
-      return;
-    }
-    buffer.clear();
-    free_.push_back(std::exchange(buffer, {}));
-  }
-
- private:
-  static constexpr std::size_t most_buffers = 256;
-  static constexpr std::size_t most_bytes = 16 * 1024;
-  std::vector<std::string> free_;
-};
-
-buffer_pool& buffers() {
-  static thread_local buffer_pool pool;
-  return pool;
-}
-
-/// One for all connections of a worker: nothing stays in it between two reads.
-std::span<char> read_buffer() {
-  static thread_local std::unique_ptr<char[]> buffer{new char[read_size + 64]};
-  return {buffer.get(), read_size};
-}
 
 /// A broadcast for many is compressed once on each worker: they come one after the other.
 const shared_frame_ptr& compressed_once(const shared_frame_ptr& plain, int window_bits) {
@@ -195,7 +160,7 @@ void web_socket::on_compressed(frame_event& event) {
     event.payload = plain;
     on_message(event);
   }
-  if (plain.capacity() > read_size) plain = std::string();
+  if (plain.capacity() > largest_inflated) plain = std::string();
 }
 
 // --- pausing -------------------------------------------------------------------------------------
@@ -298,10 +263,7 @@ void web_socket::flush() {
 
 /// The output as one buffer to append to.
 std::string& web_socket::open_output() {
-  if (output_.empty() && output_.capacity() < smallest_buffer) {
-    output_ = buffers().take();
-    output_.reserve(smallest_buffer);
-  }
+  give_room(output_);
   if (only_) output_.append(std::exchange(only_, nullptr)->bytes);
   return output_;
 }
@@ -371,7 +333,7 @@ void web_socket::send_output() {
   }
   only_.reset();
   sent_ = 0;
-  if (output_.capacity() >= smallest_buffer) buffers().put(output_);
+  take_room(output_);
   watch();
   if (state_ == state::closing && !half_closed_) {
     half_closed_ = true;
