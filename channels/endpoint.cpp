@@ -291,6 +291,8 @@ class endpoint_process final : public behavior {
       std::lock_guard guard{running_mutex};
       running_endpoints().push_back(std::move(running));
     }
+    static const telemetry::event init{"phoenix.endpoint.init"};
+    telemetry::execute(init, {}, {{"endpoint", spec_.name}, {"port", endpoint_port(spec_.name)}});
     if (context_->tls) send_after(spec_.https.reload_interval, self(), look_at_certificates{});
     finish_init({});
   }

@@ -367,6 +367,17 @@ void socket_process::erase(const entry& entry) {
   entries_.erase(entries_.begin() + (&entry - entries_.data()));
 }
 
+std::vector<debug::channel_details> socket_process::channels() const {
+  std::vector<debug::channel_details> all;
+  for (auto& entry : entries_) {
+    auto* type = request_.mount->type->find(entry.topic);
+    all.push_back(
+        {entry.channel, entry.topic, std::string(type != nullptr ? type->name : ""),
+         entry.state == entry::state::joined});
+  }
+  return all;
+}
+
 // --- writing
 // ---------------------------------------------------------------------------------------
 

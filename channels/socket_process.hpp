@@ -5,6 +5,7 @@
 // process, and channels write to the connection directly.
 #pragma once
 #include "channels/channel_state.hpp"
+#include "channels/debug.hpp"
 #include "channels/transport/frame_codec.hpp"
 #include "runtime/process_core.hpp"
 
@@ -57,6 +58,8 @@ class socket_process final : public behavior {
   detail::admission& admission() const noexcept;
   const endpoint_context& endpoint() const noexcept { return *request_.endpoint; }
   process& core() noexcept { return *core_; }
+  const std::optional<std::string>& id() const noexcept { return id_; }
+  std::vector<debug::channel_details> channels() const;
   pid channel(std::string_view topic) { return find(topic) ? find(topic)->channel : pid{}; }
 
  private:

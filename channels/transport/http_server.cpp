@@ -28,6 +28,13 @@ constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests whi
 constexpr std::size_t file_piece = 64 * 1024;
 constexpr std::string_view bearer_prefix = "base64url.bearer.phx.";
 
+const telemetry::event request_start{"phoenix.endpoint.start"};
+const telemetry::event request_stop{"phoenix.endpoint.stop"};
+const telemetry::event dispatch_start{"phoenix.router_dispatch.start"};
+const telemetry::event dispatch_stop{"phoenix.router_dispatch.stop"};
+const telemetry::event dispatch_exception{"phoenix.router_dispatch.exception"};
+const telemetry::event error_rendered{"phoenix.error_rendered"};
+
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 std::string_view reason_phrase(int status) {
@@ -35,6 +42,7 @@ std::string_view reason_phrase(int status) {
 }
 
 http_response error_response(int status, std::string_view detail) {
+  telemetry::execute(error_rendered, {}, {{"status", status}, {"detail", detail}});
   return json_response(status, json{{"errors", json{{"detail", detail}}}});
 }
 
@@ -277,6 +285,9 @@ class http_session final : public connection {
   void handle(request& message) {
     keep_alive_ = message.keep_alive() && !draining_;
     auto path = path_of(message);
+    if (request_stop.enabled()) handling_since_ = std::chrono::steady_clock::now();
+    telemetry::execute(
+        request_start, {}, {{"path", path}, {"method", view(message.method_string())}});
     bool head = message.method() == http::verb::head;
     if (message.version() >= 11 && message.count(http::field::host) != 1) {
       keep_alive_ = false;
@@ -321,7 +332,8 @@ class http_session final : public connection {
       request.headers.emplace_back(lowered(view(field.name_string())), view(field.value()));
     request.body = message.body();
     request.peer_address = client_address(message);
-    auto response = std::make_shared<http_response>(error_response(500, "Internal Server Error"));
+    auto response = std::make_shared<http_response>();
+    response->status = 0;  // until the handler has returned
 
     struct handler_process final : behavior {
       const http_route& route;
@@ -339,11 +351,15 @@ class http_session final : public connection {
     start_request options;
     options.worker = static_cast<int>(worker::current()->index());
     auto begun = std::chrono::steady_clock::now();
+    telemetry::execute(
+        dispatch_start, {}, {{"route", match.route->path}, {"method", request.method}});
     start_process(
         std::make_unique<handler_process>(*match.route, request, response), std::move(options));
-    static const telemetry::event stop{"phoenix.router_dispatch.stop"};
+    bool returned = response->status != 0;
+    if (!returned) *response = error_response(500, "Internal Server Error");
     telemetry::execute(
-        stop, {{"duration", std::chrono::steady_clock::now() - begun}},
+        returned ? dispatch_stop : dispatch_exception,
+        {{"duration", std::chrono::steady_clock::now() - begun}},
         {{"route", match.route->path}, {"method", request.method}, {"status", response->status}});
     return std::move(*response);
   }
@@ -576,6 +592,9 @@ class http_session final : public connection {
   // --- writing -----------------------------------------------------------------------------------
 
   void respond(const http_response& response, bool head) {
+    telemetry::execute(
+        request_stop, {{"duration", std::chrono::steady_clock::now() - handling_since_}},
+        {{"status", response.status}});
     output_ += "HTTP/1.1 " + std::to_string(response.status) + " ";
     output_.append(reason_phrase(response.status)).append("\r\n");
     bool has_body = response.status != 304 && response.status != 204;
@@ -662,9 +681,10 @@ class http_session final : public connection {
   std::size_t sent_ = 0;
   std::size_t requests_ = 0;
   std::uint64_t since_ = 0;
-  bool begun_ = false;    // the PROXY header is behind us
-  bool counted_ = false;  // by the admission
-  bool head_ = false;     // of the exchange
+  std::chrono::steady_clock::time_point handling_since_;  // for telemetry
+  bool begun_ = false;                                    // the PROXY header is behind us
+  bool counted_ = false;                                  // by the admission
+  bool head_ = false;                                     // of the exchange
   bool keep_alive_ = true;
   bool closing_ = false;
   bool draining_ = false;

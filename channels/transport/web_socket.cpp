@@ -11,8 +11,8 @@ namespace {
 constexpr std::uint8_t watching_input = 1;
 constexpr std::uint8_t watching_output = 2;
 constexpr std::size_t largest_inflated = 64 * 1024;  // bytes of a buffer that is kept
-constexpr std::uint64_t linger_ms = 2000;       // for the client's half of the closing
-constexpr std::size_t linger_bytes = 64 << 20;  // … and as much as it may say meanwhile
+constexpr std::uint64_t linger_ms = 2000;            // for the client's half of the closing
+constexpr std::size_t linger_bytes = 64 << 20;       // … and as much as it may say meanwhile
 
 /// A broadcast for many is compressed once on each worker: they come one after the other.
 const shared_frame_ptr& compressed_once(const shared_frame_ptr& plain, int window_bits) {

@@ -1,6 +1,7 @@
 // The endpoint as its clients and balancers see it.
 #include "channels/endpoint.hpp"
 #include "channels/base64.hpp"
+#include "channels/debug.hpp"
 #include "runtime/telemetry.hpp"
 #include "supervision/supervisor.hpp"
 #include "tests/channels/http_connection.hpp"
@@ -150,6 +151,16 @@ TEST_CASE_FIXTURE(server, "one connection carries many requests, also those sent
 
 TEST_CASE_FIXTURE(server, "a handler that throws costs its request only") {
   log_capture log;
+  std::mutex mutex;
+  std::vector<std::string> events;
+  for (auto name :
+       {"phoenix.endpoint.stop", "phoenix.router_dispatch.exception", "phoenix.error_rendered"})
+    telemetry::attach(
+        name, name,
+        [&](std::string_view event, const telemetry::values&, const telemetry::values& about) {
+          std::lock_guard guard{mutex};
+          events.push_back(std::string(event) + " " + about["status"].to_string());
+        });
   start({.routes = {post("/boom", [](const http_request&) -> http_response {
            throw std::runtime_error("boom");
          })}});
@@ -158,6 +169,13 @@ TEST_CASE_FIXTURE(server, "a handler that throws costs its request only") {
   CHECK(answer.status == 500);
   CHECK(answer.body == R"({"errors":{"detail":"Internal Server Error"}})");
   CHECK(connection.get("/nothing").status == 404);
+  for (auto name :
+       {"phoenix.endpoint.stop", "phoenix.router_dispatch.exception", "phoenix.error_rendered"})
+    telemetry::detach(name);
+  std::vector<std::string> expected{
+      "phoenix.error_rendered 500", "phoenix.router_dispatch.exception 500",
+      "phoenix.endpoint.stop 500", "phoenix.error_rendered 404", "phoenix.endpoint.stop 404"};
+  CHECK((events == expected));
 }
 
 TEST_CASE_FIXTURE(server, "bodies and headers have limits, and requests a time") {
@@ -701,6 +719,40 @@ TEST_CASE_FIXTURE(server, "who does not shake hands is sent away") {
   plain.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
   CHECK(plain.ends());
   CHECK(endpoint::statistics().slow_handshakes == 1);
+}
+
+// --- looking inside ------------------------------------------------------------------------------
+
+TEST_CASE_FIXTURE(server, "who is connected, and to what") {
+  start({});
+  test_client one(port), two(port);
+  one.send(join_line);
+  one.receive();
+  one.send(R"(["2","2","room:late","phx_join",{"later":true}])");
+  one.send(R"([null,"h","phoenix","heartbeat",{}])");
+  one.receive();
+  auto sockets = debug::list_sockets();
+  REQUIRE(sockets.size() == 2);
+  std::vector<debug::channel_details> channels;
+  for (auto& socket : sockets) {
+    CHECK(socket.id == "mirror");
+    CHECK(socket.socket.ends_with("mirror_socket"));
+    CHECK(debug::is_socket(socket.process));
+    CHECK_FALSE(debug::is_channel(socket.process));
+    for (auto& channel : debug::list_channels(socket.process)) {
+      CHECK(debug::socket_of(channel.process) == socket.process);
+      channels.push_back(channel);
+    }
+  }
+  REQUIRE(channels.size() == 2);
+  CHECK(channels[0].topic == "room:1");
+  CHECK(channels[0].joined);
+  CHECK(channels[0].channel.ends_with("mirror_channel"));
+  CHECK(debug::is_channel(channels[0].process));
+  CHECK(channels[1].topic == "room:late");
+  CHECK_FALSE(channels[1].joined);
+  CHECK_THROWS_AS(debug::list_channels(channels[0].process), std::invalid_argument);
+  CHECK_THROWS_AS(debug::socket_of(top), std::invalid_argument);
 }
 
 // --- draining ------------------------------------------------------------------------------------

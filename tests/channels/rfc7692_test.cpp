@@ -1,6 +1,6 @@
-// What the Autobahn test suite's sections 12 and 13 cover: compressed messages of all sizes, whole and in
-// fragments, with every combination of parameters that a client may offer, echoed by the codec and the
-// compressors that the server uses.
+// What the Autobahn test suite's sections 12 and 13 cover: compressed messages of all sizes, whole
+// and in fragments, with every combination of parameters that a client may offer, echoed by the
+// codec and the compressors that the server uses.
 #include "channels/transport/deflate.hpp"
 #include "channels/transport/frame_codec.hpp"
 #include <doctest/doctest.h>
@@ -124,7 +124,8 @@ TEST_CASE("compressed messages of all sizes, with all that a client may offer") 
        {"permessage-deflate", "permessage-deflate; client_no_context_takeover",
         "permessage-deflate; server_no_context_takeover",
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
-        "permessage-deflate; client_max_window_bits", "permessage-deflate; client_max_window_bits=9",
+        "permessage-deflate; client_max_window_bits",
+        "permessage-deflate; client_max_window_bits=9",
         "permessage-deflate; server_max_window_bits=9",
         "permessage-deflate; server_max_window_bits=15; client_max_window_bits=15",
         "permessage-deflate; server_max_window_bits=12; server_no_context_takeover"}) {
