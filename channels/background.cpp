@@ -10,7 +10,7 @@
 namespace roost::detail {
 namespace {
 
-constexpr int lower_priority = 10;  // nice
+constexpr int lower_priority = 5;  // nice
 
 class background_thread {
  public:

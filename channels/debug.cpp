@@ -10,12 +10,13 @@ namespace {
 template <class Behavior, class Answer, class F>
 std::optional<Answer> ask(pid process, F about) {
   using reply = std::optional<Answer>;
-  return detail::inspect<reply>(process, [about](detail::process* found) {
-           auto* does =
-               found != nullptr ? dynamic_cast<Behavior*>(found->does.get()) : nullptr;
-           return detail::make_message<reply>(
-               detail::message_kind::reply, does != nullptr ? reply(about(*does)) : reply());
-         })
+  return detail::inspect<reply>(
+             process,
+             [about](detail::process* found) {
+               auto* does = found != nullptr ? dynamic_cast<Behavior*>(found->does.get()) : nullptr;
+               return detail::make_message<reply>(
+                   detail::message_kind::reply, does != nullptr ? reply(about(*does)) : reply());
+             })
       .get();
 }
 

@@ -1,7 +1,7 @@
 // channels/debug.hpp
 //
-// Which clients are connected to this node, and what they have joined: for tests, for the curious and for
-// whoever is on call.
+// Which clients are connected to this node, and what they have joined: for tests, for the curious
+// and for whoever is on call.
 //
 //   for (auto& socket : roost::debug::list_sockets())
 //     for (auto& channel : roost::debug::list_channels(socket.process))

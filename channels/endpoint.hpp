@@ -135,7 +135,7 @@ struct socket_options {
   std::uint32_t message_rate = 10'000;   // messages a second; past it the client is not read
   std::uint32_t message_burst = 20'000;  // … after a silence
   std::uint64_t byte_rate = 16 << 20;    // bytes a second; past it the client is not read; 0: any
-  std::uint64_t byte_burst = 4 << 20;    // … after a silence
+  std::uint64_t byte_burst = 16 << 20;   // … after a silence: one message of the largest size
 
   bool log = true;
 };
