@@ -192,8 +192,10 @@ message* oldest_first(message* newest) noexcept {
 
 message* fetch(slot& slot) noexcept {
   auto word = slot.intake.exchange(slot::claimed, std::memory_order_acq_rel);
-  // What runs as the process outside of its turn (run_as) does not hold the claim.
-  if ((word & slot::claimed) == 0) schedule(slot);
+  // What runs as the process outside of its turn (run_as) does not hold the claim. The mailbox of
+  // an outside thread is not scheduled.
+  if ((word & slot::claimed) == 0 && !slot.is_thread.load(std::memory_order_relaxed))
+    schedule(slot);
   return oldest_first(slot::first(word));
 }
 
