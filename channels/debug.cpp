@@ -46,7 +46,7 @@ std::vector<socket_details> list_sockets() {
 std::vector<channel_details> list_channels(pid socket) {
   return expected(
       ask<detail::socket_process, std::vector<channel_details>>(
-          socket, [](const detail::socket_process& socket) { return socket.channels(); }),
+          socket, [](const detail::socket_process& found) { return found.channels(); }),
       "socket", socket);
 }
 
