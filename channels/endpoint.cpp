@@ -1,18 +1,16 @@
 // The endpoint's process owns the listening sockets. On every worker a process of its own keeps the
-// clients of that worker: it adopts accepted descriptors, looks for silent clients, and says
-// goodbye to them when the endpoint drains.
+// clients of that worker (transport/clients.hpp).
 #include "channels/endpoint.hpp"
+#include "channels/endpoint_config.hpp"
 #include "channels/endpoint_context.hpp"
-#include "channels/transport/connection.hpp"
-#include "channels/transport/http_server.hpp"
-#include "runtime/config.hpp"
+#include "channels/transport/clients.hpp"
+#include "channels/transport/listening.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/telemetry.hpp"
 #include "supervision/release/control_socket.hpp"
 #include <openssl/rand.h>
 #include <algorithm>
-#include <filesystem>
 #include <numeric>
 
 namespace roost {
@@ -37,92 +35,6 @@ http_response json_response(int status, const json& body) {
 
 namespace detail {
 namespace {
-
-constexpr std::chrono::milliseconds sweep_interval{100};
-
-struct sweep {};
-/// Close so many sockets; tell how many are left.
-struct drain_sockets { std::size_t count; };
-/// The endpoint stops: the rest goes as well. `drained` follows when nobody is left.
-struct drain_all {};
-struct sockets_left {
-  std::uint32_t worker;
-  std::size_t count;
-};
-struct drained { std::uint32_t worker; };
-
-// --- the clients of one worker -------------------------------------------------------------------
-
-class clients_process final : public behavior {
- public:
-  clients_process(
-      std::shared_ptr<const endpoint_context> context, pid endpoint, std::uint32_t worker)
-      : context_(std::move(context)),
-        endpoint_(endpoint),
-        worker_(worker),
-        clients_(*context_->admission) {}
-
-  ~clients_process() override {
-    clients_.for_each([](attended& client) { client.cut(); });
-  }
-
-  std::string_view initial_call() const noexcept override { return "roost::endpoint.clients"; }
-
-  init_outcome init() override {
-    link(endpoint_);
-    return {};
-  }
-
-  void handle(message& message) override {
-    if (auto* accepted = value_of<new_connection>(message)) {
-      serve_http(std::move(*accepted), context_, clients_);
-      keep_sweeping();
-    } else if (value_of<sweep>(message) != nullptr) {
-      sweeping_ = false;
-      auto now = worker::current()->now();
-      clients_.for_each([now](attended& client) { client.sweep(now); });
-      keep_sweeping();
-    } else if (auto* batch = value_of<drain_sockets>(message)) {
-      drain_some(batch->count);
-    } else if (value_of<drain_all>(message) != nullptr) {
-      draining_ = true;
-      clients_.for_each([](attended& client) { client.drain(); });
-      keep_sweeping();
-    }
-  }
-
- private:
-  void drain_some(std::size_t most) {
-    std::size_t left = 0;
-    clients_.for_each([&](attended& client) {
-      if (!client.is_socket() || client.says_goodbye) return;
-      if (most == 0) {
-        ++left;
-        return;
-      }
-      --most;
-      client.says_goodbye = true;
-      client.drain();
-    });
-    send(endpoint_, sockets_left{worker_, left});
-  }
-
-  /// Looks in again while there are clients: an idle endpoint has no timer.
-  void keep_sweeping() {
-    if (clients_.size() > 0) {
-      if (!std::exchange(sweeping_, true)) send_after(sweep_interval, self(), sweep{});
-    } else if (std::exchange(draining_, false)) {
-      send(endpoint_, drained{worker_});
-    }
-  }
-
-  std::shared_ptr<const endpoint_context> context_;
-  pid endpoint_;
-  std::uint32_t worker_;
-  client_list clients_;
-  bool sweeping_ = false;
-  bool draining_ = false;
-};
 
 // --- the endpoint --------------------------------------------------------------------------------
 
@@ -150,22 +62,6 @@ std::optional<running_endpoint> find_running(std::string_view name) {
   std::lock_guard guard{running_mutex};
   for (auto& endpoint : running_endpoints())
     if (endpoint.name == name) return endpoint;
-  return std::nullopt;
-}
-
-std::optional<origin_rules> rules_of(const origin_check& check) {
-  switch (check.what) {
-    case origin_check::kind::off:
-      return origin_rules{.check = origin_rules::off};
-    case origin_check::kind::url_host:
-      return origin_rules{};
-    case origin_check::kind::same_origin:
-      return origin_rules{.check = origin_rules::same_origin};
-    case origin_check::kind::listed:
-      return allow_origins(check.allowed);
-    case origin_check::kind::asked:
-      return std::nullopt;
-  }
   return std::nullopt;
 }
 
@@ -264,8 +160,7 @@ class endpoint_process final : public behavior {
         start_request request;
         request.worker = static_cast<int>(i);
         request.owned = true;
-        auto outcome = start_process(
-            std::make_unique<clients_process>(context, endpoint, i), std::move(request));
+        auto outcome = start_process(make_clients(context, endpoint, i), std::move(request));
         run_in(endpoint, [this, i, process = outcome.process] { on_started(i, process); });
       };
       all->at(i).post_function(std::move(start));
@@ -380,89 +275,6 @@ class endpoint_process final : public behavior {
   exit_reason stop_reason_;
 };
 
-// --- configuration -------------------------------------------------------------------------------
-
-/// As given, else beside the program's own directory, as the configuration file itself.
-std::string find_directory(const std::string& directory) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (directory.empty() || fs::path(directory).is_absolute() || fs::is_directory(directory, error))
-    return directory;
-  auto program = fs::read_symlink("/proc/self/exe", error);
-  auto beside = program.parent_path().parent_path() / directory;
-  return fs::is_directory(beside, error) ? beside.string() : directory;
-}
-
-origin_check read_origins(const config& section, origin_check fallback) {
-  switch (section.kind("check_origin")) {
-    case config_kind::absent:
-      return fallback;
-    case config_kind::boolean:
-      return section.get<bool>("check_origin", true);
-    default: {
-      auto listed = section.get<std::vector<std::string>>("check_origin", {});
-      if (listed.size() == 1 && listed.front() == "conn") return same_origin;
-      return listed;
-    }
-  }
-}
-
-void read_limits(const config& section, endpoint_limits& limits) {
-  auto number = [&](std::string_view key, auto& value) {
-    using number_type = std::remove_reference_t<decltype(value)>;
-    value = section.get_in<number_type>(
-        key, value, 0, static_cast<number_type>(std::numeric_limits<std::int32_t>::max()));
-  };
-  auto time = [&](std::string_view key, std::chrono::milliseconds& value) {
-    value = section.get<std::chrono::milliseconds>(key, value);
-  };
-  auto size = [&](std::string_view key, std::size_t& value) {
-    value = section.get<byte_size>(key, byte_size{value}).bytes;
-  };
-  number("max_connections", limits.max_connections);
-  number("max_sockets", limits.max_sockets);
-  number("max_sockets_per_address", limits.max_sockets_per_address);
-  number("accept_rate", limits.accept_rate);
-  number("accept_burst", limits.accept_burst);
-  time("handshake_timeout", limits.handshake_timeout);
-  time("request_timeout", limits.request_timeout);
-  time("keep_alive_timeout", limits.keep_alive_timeout);
-  size("max_header", limits.max_header);
-  size("max_body", limits.max_body);
-  limits.enforce = section.get<bool>("enforce", limits.enforce);
-}
-
-/// The configuration's section overrides numbers, addresses and files, never types.
-void apply_configuration(endpoint_spec& spec) {
-  auto section = application_config().section(spec.name);
-  auto& http = spec.http;
-  http.enabled = section.get<bool>("http.enabled", http.enabled);
-  http.ip = section.get<std::string>("http.ip", http.ip);
-  http.port = section.get_in<int>("http.port", http.port, 0, 65535);
-  http.proxy_protocol = section.get<bool>("http.proxy_protocol", http.proxy_protocol);
-  auto& https = spec.https;
-  https.ip = section.get<std::string>("https.ip", https.ip);
-  https.port = section.get_in<int>("https.port", https.port, 0, 65535);
-  https.certfile = section.get<std::string>("https.certfile", https.certfile);
-  https.keyfile = section.get<std::string>("https.keyfile", https.keyfile);
-  https.proxy_protocol = section.get<bool>("https.proxy_protocol", https.proxy_protocol);
-  https.reload_interval =
-      section.get<std::chrono::milliseconds>("https.reload_interval", https.reload_interval);
-  spec.url_host = section.get<std::string>("url.host", spec.url_host);
-  spec.check_origin = read_origins(section, spec.check_origin);
-  spec.secret_key_base = section.get<std::string>("secret_key_base", spec.secret_key_base);
-  spec.trusted_proxies =
-      section.get<std::vector<std::string>>("trusted_proxies", spec.trusted_proxies);
-  spec.static_files = find_directory(section.get<std::string>("static", spec.static_files));
-  read_limits(section.section("limits"), spec.limits);
-  auto drainer = section.section("drainer");
-  spec.drainer.batch_size =
-      drainer.get_in<std::size_t>("batch_size", spec.drainer.batch_size, 1, 1'000'000);
-  spec.drainer.batch_interval =
-      drainer.get<std::chrono::milliseconds>("batch_interval", spec.drainer.batch_interval);
-  spec.drainer.shutdown = drainer.get<std::chrono::milliseconds>("shutdown", spec.drainer.shutdown);
-}
-
 /// What `chat drain` asks, again and again: how many sockets are left, and how long they may take.
 control_reply drain_command(const std::vector<std::string>&) {
   std::vector<running_endpoint> all;
@@ -479,44 +291,6 @@ control_reply drain_command(const std::vector<std::string>&) {
     limit = std::max(limit, endpoint.context->spec.drainer.shutdown);
   }
   return {.text = std::to_string(left) + " " + std::to_string(limit.count())};
-}
-
-void validate(const socket_mount& mount) {
-  auto expect = [&](bool good, std::string_view what) {
-    if (!good)
-      throw std::invalid_argument(
-          "expected the socket at " + mount.path + " to have " + std::string(what));
-  };
-  if (!mount.path.starts_with('/'))
-    throw std::invalid_argument("expected a socket's path to begin with /, got " + mount.path);
-  auto& options = mount.options;
-  expect(options.max_frame_size >= 125, "a .max_frame_size of 125 bytes or more");
-  expect(options.max_joins > 0, "a .max_joins of 1 or more");
-  expect(options.message_rate <= 1'000'000, "a .message_rate of at most 1,000,000");
-  if (options.check_origin) (void)rules_of(*options.check_origin);  // throws on a bad one
-  if (!options.longpoll) return;
-  using namespace std::chrono_literals;
-  auto window = options.longpoll->window;
-  expect(window >= 100ms && window <= 10min, "a .longpoll window of 100 ms to 10 min");
-}
-
-void validate(const endpoint_spec& spec) {
-  if (spec.pub_sub.empty())
-    throw std::invalid_argument(
-        "expected endpoint's .pub_sub to be set, got an empty one: name the pub_sub that is "
-        "started before it, as in .pub_sub = \"chat\"");
-  for (auto& mount : spec.sockets) validate(mount);
-  std::error_code error;
-  if (!spec.static_files.empty() && !std::filesystem::is_directory(spec.static_files, error))
-    throw std::invalid_argument(
-        "expected " + spec.name + ".static to be a directory, got " + spec.static_files);
-  if (!spec.http.enabled && spec.https.certfile.empty())
-    throw std::invalid_argument(
-        "expected " + spec.name + " to have http.enabled or an https.certfile, got neither");
-  (void)rules_of(spec.check_origin);  // throws on a bad one
-  (void)networks(spec.trusted_proxies);
-  if (!spec.https.certfile.empty()) (void)certificates(spec.https);
-  if (!spec.secret_key_base.empty()) (void)token_keys(spec.secret_key_base);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 // starves: high goes first seven times in eight, low is asked one time in eight.
 #pragma once
 #include "runtime/process_core.hpp"
+#include "runtime/run_queue.hpp"
 #include "runtime/timer_wheel.hpp"
 #include <array>
 #include <condition_variable>
@@ -44,33 +45,6 @@ struct posted {
 };
 
 class scheduler;
-
-class run_ring {
- public:
-  static constexpr std::uint32_t capacity = 256;
-
-  bool push(slot* job) noexcept;              // owner
-  slot* pop() noexcept;                       // owner
-  std::uint32_t steal_into(run_ring& thief);  // any other thread; the thief owns its ring
-  std::uint32_t size() const noexcept;
-
- private:
-  std::atomic<std::uint32_t> head_{0};
-  std::atomic<std::uint32_t> tail_{0};
-  std::array<std::atomic<slot*>, capacity> jobs_{};
-};
-
-/// A FIFO of processes that only its worker touches.
-class run_list {
- public:
-  bool empty() const noexcept { return oldest_ == nullptr; }
-  void push(slot& job) noexcept;
-  slot* pop() noexcept;
-
- private:
-  slot* oldest_ = nullptr;
-  slot* newest_ = nullptr;
-};
 
 class worker {
  public:

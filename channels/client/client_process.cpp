@@ -15,24 +15,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::uint64_t never = ~0ULL;
-// A connection that has held for so long was a good one: the next is tried at once again.
-constexpr std::uint64_t good_connection_ms = 5000;
-
-roost::payload because(std::string_view reason) { return {{"reason", reason}}; }
-
-client_reply own_reply(std::string status, std::string_view reason) {
-  return {std::move(status), because(reason), false};
-}
-
-std::uint64_t in_ms(milliseconds time) {
-  return static_cast<std::uint64_t>(std::max<milliseconds::rep>(time.count(), 0));
-}
-
-std::size_t size_of(const client_event& event) {
-  return event.payload.contents().size() + event.event.size();
-}
-
 /// One per worker: it keeps its memory from message to message.
 server_message& decoded() {
   static thread_local server_message message;
@@ -44,35 +26,6 @@ std::string& scratch() {
   if (text.capacity() > 65'536) text = std::string();
   text.clear();
   return text;
-}
-
-bool is_address(const std::string& host) {
-  std::array<unsigned char, 16> address;
-  return ::inet_pton(AF_INET, host.c_str(), address.data()) == 1 ||
-         ::inet_pton(AF_INET6, host.c_str(), address.data()) == 1;
-}
-
-/// Blocks. Thousands of clients of one server ask for one name at about the same time.
-std::vector<std::string> look_up_host(const std::string& host, milliseconds timeout) {
-  struct known_host {
-    std::vector<std::string> addresses;
-    std::uint64_t since;
-  };
-  constexpr std::uint64_t fresh_ms = 1000;
-  constexpr std::size_t most = 64;
-  static std::mutex mutex;
-  static auto& known = *new std::map<std::string, known_host>;
-  {
-    std::lock_guard guard{mutex};
-    auto found = known.find(host);
-    if (found != known.end() && exact_now() - found->second.since < fresh_ms)
-      return found->second.addresses;
-  }
-  auto addresses = net::addresses_of({.name = host, .timeout = timeout});
-  std::lock_guard guard{mutex};
-  if (known.size() >= most) known.clear();
-  known[host] = {addresses, exact_now()};
-  return addresses;
 }
 
 void check(bool good, std::string_view what, std::string_view to_be, std::string_view got) {
@@ -165,228 +118,6 @@ void client_process::handle(message& message) {
   } else {
     unexpected(message, initial_call());
   }
-}
-
-// --- connecting ----------------------------------------------------------------------------------
-
-double client_process::random() { return std::uniform_real_distribution<double>(0, 1)(random_); }
-
-milliseconds client_process::delay_of(
-    const client_options::delay_function& function, milliseconds fallback, unsigned tries) {
-  const auto delay = jittered(function ? function(tries) : fallback, options_->jitter, random());
-  return std::max(delay, milliseconds(1));
-}
-
-void client_process::make_request() {
-  client_request request{options_->params, options_->headers, options_->auth_token};
-  if (options_->before_connect) {
-    options_->before_connect(request);
-    check_headers(request.headers);
-  }
-  std::array<char, 16> bytes;
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size()) != 1)
-    throw std::runtime_error("expected OpenSSL to give random bytes, got none");
-  key_ = to_base64({bytes.data(), bytes.size()});
-  request_ = encode_client_upgrade(target_, request, key_);
-}
-
-void client_process::connect_now() {
-  ++generation_;
-  phase_ = phase::connecting;
-  attempt_deadline_ = exact_now() + in_ms(options_->connect_timeout);
-  make_request();
-  look_up();
-}
-
-void client_process::look_up() {
-  address_ = 0;
-  addresses_.clear();
-  if (is_address(target_.host)) {
-    addresses_.push_back(target_.host);
-    return try_address();
-  }
-  auto is_late = [this, generation = generation_] { return generation != generation_; };
-  blocking([host = target_.host, timeout = options_->connect_timeout] {
-    return look_up_host(host, timeout);
-  })
-      .then(
-          [this, is_late](std::vector<std::string> addresses) {
-            if (is_late()) return;
-            addresses_ = std::move(addresses);
-            try_address();
-          },
-          [this, is_late](const exit_reason& reason) {
-            if (is_late()) return;
-            connect_failed(
-                {.reason =
-                     reason.what().empty() ? reason.to_string() : std::string(reason.what())});
-          });
-}
-
-/// Connects to the next address, which may take its share of what is left of the time.
-void client_process::try_address() {
-  const auto now = exact_now();
-  if (address_ >= addresses_.size() || now >= attempt_deadline_) return on_attempt_expired();
-  connection_ = std::make_unique<client_connection>(
-      *core_, *this,
-      client_connection::settings{
-          .tls = tls_,
-          .verify = options_->verify,
-          .host = target_.host,
-          .request = request_,
-          .key = key_,
-          .max_frame_size = options_->max_frame_size,
-          .max_outbound = options_->max_outbound});
-  auto why = connection_->connect(addresses_[address_], target_.port);
-  if (!why.empty()) {
-    client_connection::drop(std::move(connection_));
-    return connect_failed({.reason = std::move(why), .no_address = true});
-  }
-  const auto share = (attempt_deadline_ - now) / (addresses_.size() - address_);
-  attempt_timer_.cancel();
-  attempt_timer_ = send_after(milliseconds(share), self(), attempt_expired{generation_});
-}
-
-void client_process::on_connected() {
-  attempt_timer_.cancel();
-  const auto now = exact_now();
-  const auto left = attempt_deadline_ > now ? attempt_deadline_ - now : 1;
-  address_ = addresses_.size();  // somebody is there, so the others are not asked
-  attempt_timer_ = send_after(milliseconds(left), self(), attempt_expired{generation_});
-}
-
-void client_process::on_attempt_expired() {
-  if (phase_ != phase::connecting) return;
-  client_connection::drop(std::move(connection_));
-  connect_failed(
-      {.reason =
-           "no connection within " + std::to_string(options_->connect_timeout.count()) + " ms",
-       .no_address = true});
-}
-
-void client_process::connect_failed(const connection_end& end) {
-  if (end.no_address && address_ + 1 < addresses_.size()) {
-    ++address_;
-    return try_address();
-  }
-  after_loss(end);
-}
-
-void client_process::on_open() {
-  attempt_timer_.cancel();
-  request_ = {};
-  key_ = {};
-  addresses_ = {};
-  phase_ = phase::open;
-  opened_ = exact_now();
-  heartbeat_ref_ = no_ref;
-  told_not_sent_ = false;
-  ++counters_.connections;
-  counters_.last_error.clear();
-  // Clients that were started together do not beat together.
-  const auto interval = static_cast<double>(options_->heartbeat.count());
-  const auto first = milliseconds(
-      static_cast<milliseconds::rep>(interval * (1 - options_->jitter * random())) + 1);
-  beat_after(std::min(first, options_->heartbeat));
-  for (auto& [topic, each] : channels_) {
-    if (phase_ != phase::open) return;  // lost in the attempt
-    if (each.now == channel::state::waiting) send_join(each);
-  }
-}
-
-void client_process::on_heartbeat_due() {
-  if (phase_ != phase::open) return;
-  // This program itself may have stood still, and the answer be there unread.
-  if (heartbeat_ref_ != no_ref) connection_->read_now();
-  if (phase_ != phase::open) return;
-  if (heartbeat_ref_ != no_ref)
-    return connection_->close(
-        close_code::going_away, {.reason = "no answer to the heartbeat within " +
-                                           std::to_string(options_->heartbeat.count()) + " ms"});
-  heartbeat_ref_ = next_ref_++;
-  // Not sent when too much waits already: then it is not answered either.
-  send(no_ref, heartbeat_ref_, "phoenix", "heartbeat", {});
-  beat_after(options_->heartbeat);
-}
-
-void client_process::beat_after(milliseconds delay) {
-  heartbeat_timer_ = send_after(delay, self(), heartbeat_due{generation_});
-}
-
-void client_process::disconnect() {
-  if (connection_)
-    return connection_->close(
-        close_code::normal, {.reason = "told to disconnect", .code = close_code::normal});
-  ++generation_;
-  phase_ = phase::idle;
-  tries_ = 0;
-}
-
-// --- losing the connection -----------------------------------------------------------------------
-
-void client_process::on_lost(connection_end end) {
-  client_connection::drop(std::move(connection_));
-  phase_ == phase::connecting ? connect_failed(end) : after_loss(end);
-}
-
-void client_process::after_loss(const connection_end& end) {
-  const bool was_open = phase_ == phase::open;
-  log_loss(end);
-  counters_.last_error = end.reason;
-  attempt_timer_.cancel();
-  heartbeat_timer_.cancel();
-  addresses_ = {};
-  ++generation_;
-  phase_ = phase::waiting;
-  heartbeat_ref_ = no_ref;
-  if (was_open) {
-    lose_pushes(nullptr, "the connection was lost");
-    close_all(channel::state::leaving, "left");
-    for (auto& [topic, each] : channels_) {
-      if (each.now != channel::state::joining && each.now != channel::state::joined) continue;
-      each.now = channel::state::waiting;
-      each.outcome.reset();
-      tell(each, client_status::kind::errored, because(end.reason));
-    }
-  }
-  if (was_open && exact_now() - opened_ >= good_connection_ms) tries_ = 0;
-  if (end.code != close_code::normal) return connect_later(end.retry_after);
-  phase_ = phase::idle;
-  tries_ = 0;
-}
-
-void client_process::connect_later(std::optional<milliseconds> retry_after) {
-  ++tries_;
-  auto delay = delay_of(options_->reconnect_after, reconnect_delay(tries_), tries_);
-  if (retry_after) delay = std::max(delay, retry_delay(*retry_after, options_->jitter, random()));
-  send_after(delay, self(), connect_due{generation_});
-}
-
-void client_process::log_loss(const connection_end& end) {
-  if (!options_->log) return;
-  const auto url = (target_.tls ? "wss://" : "ws://") + target_.authority + target_.path;
-  const auto process = to_string(self());
-  const auto* what = phase_ == phase::open ? "client lost its connection" : "client cannot connect";
-  if (end.bad_input)
-    logger::warning(
-        "client got bad input, closing the connection",
-        {{"process", process}, {"url", url}, {"reason", end.reason}});
-  else
-    logger::info(what, {{"process", process}, {"url", url}, {"reason", end.reason}});
-}
-
-/// Pushes of a channel (null: of all) that were sent and will not be answered any more, and joins.
-void client_process::lose_pushes(const channel* of, std::string_view reason) {
-  using kind = wait::kind;
-  finish_waits(
-      [&](const wait& each) {
-        return (of == nullptr || each.of == of) &&
-               (each.what == kind::join || each.what == kind::leave ||
-                (each.what == kind::push && each.sent));
-      },
-      [&](const wait& each) {
-        if (each.what == kind::push) answer(each, own_reply("lost", reason));
-      });
 }
 
 // --- joining -------------------------------------------------------------------------------------
@@ -684,124 +415,24 @@ void client_process::send_buffered(channel& channel) {
   }
 }
 
+void client_process::lose_pushes(const channel* of, std::string_view reason) {
+  using kind = wait::kind;
+  finish_waits(
+      [&](const wait& each) {
+        return (of == nullptr || each.of == of) &&
+               (each.what == kind::join || each.what == kind::leave ||
+                (each.what == kind::push && each.sent));
+      },
+      [&](const wait& each) {
+        if (each.what == kind::push) answer(each, own_reply("lost", reason));
+      });
+}
+
 void client_process::refuse(pid caller, reference call, std::string_view reason) {
   ++counters_.not_sent;
   if (call) return answer({.caller = caller, .call = call}, own_reply("not_sent", reason));
   if (options_->log && !std::exchange(told_not_sent_, true))
     logger::warning("client did not send", {{"process", to_string(self())}, {"reason", reason}});
-}
-
-// --- what waits ----------------------------------------------------------------------------------
-
-void client_process::answer(const wait& wait, client_reply reply) {
-  if (wait.call) from<client_reply>{wait.caller, wait.call}.reply(std::move(reply));
-}
-
-void client_process::answer_event(const wait& wait, std::optional<roost::client_event> event) {
-  from<std::optional<roost::client_event>>{wait.caller, wait.call}.reply(std::move(event));
-}
-
-template <class Wanted, class Finish>
-void client_process::finish_waits(Wanted wanted, Finish finish) {
-  for (auto each = waits_.begin(); each != waits_.end();) {
-    if (!wanted(each->second)) {
-      ++each;
-      continue;
-    }
-    const auto taken = each->second;
-    each = waits_.erase(each);
-    finish(taken);
-  }
-}
-
-void client_process::add_wait(std::uint64_t ref, wait wait, milliseconds timeout) {
-  wait.deadline = timeout.count() < 0 ? never : exact_now() + in_ms(timeout);
-  waits_.emplace(ref, wait);
-  if (wait.deadline < armed_deadline_) arm_deadline();
-}
-
-void client_process::await_join(message& message, const client_await_join& request) {
-  auto* of = find(request.channel);
-  const wait caller{
-      .what = wait::kind::joined, .of = of, .caller = message.from, .call = message.ref};
-  if (of == nullptr || of->now == channel::state::closed)
-    return answer(caller, own_reply("closed", "the channel is closed"));
-  if (of->outcome) return answer(caller, *of->outcome);
-  add_wait(next_ref_++, caller, request.timeout);
-}
-
-void client_process::await_leave(message& message, const client_await_leave& request) {
-  auto* of = find(request.channel);
-  const wait caller{
-      .what = wait::kind::left, .of = of, .caller = message.from, .call = message.ref};
-  if (of == nullptr || of->now == channel::state::closed) return answer(caller, {"ok", {}, false});
-  add_wait(next_ref_++, caller, request.timeout);
-}
-
-void client_process::receive(message& message, const client_receive& request) {
-  auto* of = find(request.channel);
-  const wait caller{
-      .what = wait::kind::receive, .of = of, .caller = message.from, .call = message.ref};
-  if (of == nullptr || !of->waiting_events) return answer_event(caller, std::nullopt);
-  auto& events = of->waiting_events->events;
-  if (events.empty()) return add_wait(next_ref_++, caller, request.timeout);
-  of->waiting_events->bytes -= size_of(events.front());
-  answer_event(caller, std::move(events.front()));
-  events.pop_front();
-  if (events.empty() && of->now == channel::state::closed) erase(*of);
-}
-
-void client_process::arm_deadline() {
-  auto earliest = never;
-  for (auto& [ref, each] : waits_) earliest = std::min(earliest, each.deadline);
-  deadline_timer_.cancel();
-  armed_deadline_ = earliest;
-  if (earliest == never) return;
-  const auto now = exact_now();
-  const auto left = earliest > now ? earliest - now : 0;
-  deadline_timer_ = send_after(milliseconds(left), self(), deadline_due{});
-}
-
-void client_process::on_deadline() {
-  const auto now = exact_now();
-  std::vector<std::uint64_t> due;
-  for (auto& [ref, each] : waits_)
-    if (each.deadline <= now) due.push_back(ref);
-  for (auto ref : due) {
-    // One that ends may end others, of the same channel.
-    auto found = waits_.find(ref);
-    if (found == waits_.end()) continue;
-    const auto taken = waits_.extract(found);
-    expire(ref, taken.mapped());
-  }
-  arm_deadline();
-}
-
-void client_process::expire(std::uint64_t ref, const wait& wait) {
-  using kind = wait::kind;
-  switch (wait.what) {
-    case kind::push:
-      if (!wait.sent) drop_buffered(*wait.of, ref);
-      return answer(wait, own_reply("timeout", "no answer in time"));
-    case kind::join: {
-      // The server may have joined us after all; phoenix.js leaves for the same reason.
-      send(wait.of->join_ref, next_ref_++, wait.of->topic, "phx_leave", {});
-      if (phase_ != phase::open) return;
-      wait.of->outcome = own_reply("timeout", "no answer to the join in time");
-      finish_waits(
-          [&](const auto& each) { return each.of == wait.of && each.what == kind::joined; },
-          [&](const auto& each) { answer(each, *wait.of->outcome); });
-      return errored(*wait.of, wait.of->outcome->response);
-    }
-    case kind::leave:
-      return close(*wait.of, "left");
-    case kind::joined:
-      return answer(wait, own_reply("timeout", "not joined in time"));
-    case kind::left:
-      return answer(wait, own_reply("timeout", "not left in time"));
-    case kind::receive:
-      return answer_event(wait, std::nullopt);
-  }
 }
 
 client_info client_process::info() const {

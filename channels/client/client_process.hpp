@@ -10,6 +10,7 @@
 #include "channels/client/connection.hpp"
 #include "channels/client/upgrade.hpp"
 #include "runtime/process_core.hpp"
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <optional>
@@ -19,6 +20,21 @@ namespace roost::detail {
 
 /// Throws std::invalid_argument with one sentence for options that no client could use.
 void validate(const client_options& options);
+
+inline std::uint64_t in_ms(std::chrono::milliseconds time) {
+  return static_cast<std::uint64_t>(std::max<std::chrono::milliseconds::rep>(time.count(), 0));
+}
+
+inline std::size_t size_of(const client_event& event) {
+  return event.payload.contents().size() + event.event.size();
+}
+
+inline roost::payload because(std::string_view reason) { return {{"reason", reason}}; }
+
+/// What the client itself says to a push, in the server's stead.
+inline client_reply own_reply(std::string status, std::string_view reason) {
+  return {std::move(status), because(reason), false};
+}
 
 class client_process final : public behavior, public client_connection::user {
  public:
@@ -195,5 +211,18 @@ class client_process final : public behavior, public client_connection::user {
   client_info counters_;
   bool told_not_sent_ = false;  // since the connection was opened
 };
+
+template <class Wanted, class Finish>
+void client_process::finish_waits(Wanted wanted, Finish finish) {
+  for (auto each = waits_.begin(); each != waits_.end();) {
+    if (!wanted(each->second)) {
+      ++each;
+      continue;
+    }
+    const auto taken = each->second;
+    each = waits_.erase(each);
+    finish(taken);
+  }
+}
 
 }  // namespace roost::detail

@@ -128,7 +128,4 @@ void append_close(
 /// Answers whether all the resulting bytes are ASCII, which it learns on the way at no cost.
 bool apply_mask(std::span<char> bytes, mask_key key, std::size_t position = 0);
 
-/// For a text that was compressed, once it is inflated.
-bool valid_utf8(std::string_view text);
-
 }  // namespace roost

@@ -1,9 +1,11 @@
 #include "channels/transport/http_server.hpp"
-#include "channels/base64.hpp"
 #include "channels/socket_process.hpp"
 #include "channels/transport/deflate.hpp"
+#include "channels/transport/http_answers.hpp"
 #include "channels/transport/long_poll.hpp"
+#include "channels/transport/route_process.hpp"
 #include "channels/transport/routes.hpp"
+#include "channels/transport/socket_request.hpp"
 #include "channels/transport/static_files.hpp"
 #include "channels/transport/web_socket.hpp"
 #include "runtime/logger.hpp"
@@ -26,40 +28,11 @@ constexpr std::size_t max_unsent = 32 << 20;
 constexpr int max_unsent_in_kernel = 128 * 1024;
 constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests while one waits
 constexpr std::size_t file_piece = 64 * 1024;
-constexpr std::string_view bearer_prefix = "base64url.bearer.phx.";
 
 const telemetry::event request_start{"phoenix.endpoint.start"};
 const telemetry::event request_stop{"phoenix.endpoint.stop"};
-const telemetry::event dispatch_start{"phoenix.router_dispatch.start"};
-const telemetry::event dispatch_stop{"phoenix.router_dispatch.stop"};
-const telemetry::event dispatch_exception{"phoenix.router_dispatch.exception"};
-const telemetry::event error_rendered{"phoenix.error_rendered"};
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
-
-std::string_view reason_phrase(int status) {
-  return view(http::obsolete_reason(static_cast<http::status>(status)));
-}
-
-http_response error_response(int status, std::string_view detail) {
-  telemetry::execute(error_rendered, {}, {{"status", status}, {"detail", detail}});
-  return json_response(status, json{{"errors", json{{"detail", detail}}}});
-}
-
-http_response plain_response(int status, std::string body) {
-  return {.status = status, .body = std::move(body)};
-}
-
-std::string lowered(std::string_view text) {
-  std::string result(text);
-  for (auto& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
-}
-
-/// Nothing that a program puts into a header may begin another one.
-bool is_header_value(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) == text.npos;
-}
 
 }  // namespace
 
@@ -69,7 +42,7 @@ file_body::~file_body() {
 
 class http_session final : public connection {
  public:
-  using request = http::request<http::string_body>;
+  using request = beast_request;
 
   http_session(
       byte_stream stream, listening from, std::shared_ptr<const endpoint_context> endpoint,
@@ -172,6 +145,7 @@ class http_session final : public connection {
     peer_ = text.data();
   }
 
+  request_peer peer() const { return {peer_, peer_port_, from_.tls, trusts_peer()}; }
   bool trusts_peer() const { return from_.local || endpoint_->trusted.contain(peer_); }
 
   /// The balancer's header comes before everything else, TLS too, so not a byte more is taken: what
@@ -320,8 +294,6 @@ class http_session final : public connection {
     return true;
   }
 
-  /// The handler is user code, so it runs as a process of its own: a crash is reported, and
-  /// answered with 500.
   http_response run(route_match& match, const request& message) {
     http_request request;
     request.method = view(message.method_string());
@@ -331,109 +303,11 @@ class http_session final : public connection {
     for (auto& field : message)
       request.headers.emplace_back(lowered(view(field.name_string())), view(field.value()));
     request.body = message.body();
-    request.peer_address = client_address(message);
-    auto response = std::make_shared<http_response>();
-    response->status = 0;  // until the handler has returned
-
-    struct handler_process final : behavior {
-      const http_route& route;
-      const http_request& request;
-      std::shared_ptr<http_response> response;
-      handler_process(const http_route& r, const http_request& q, std::shared_ptr<http_response> a)
-          : route(r), request(q), response(std::move(a)) {}
-      init_outcome init() override {
-        *response = route.handler(request);
-        return {init_status::ignore, {}};
-      }
-      void handle(detail::message&) override {}
-      std::string_view initial_call() const noexcept override { return route.path; }
-    };
-    start_request options;
-    options.worker = static_cast<int>(worker::current()->index());
-    auto begun = std::chrono::steady_clock::now();
-    telemetry::execute(
-        dispatch_start, {}, {{"route", match.route->path}, {"method", request.method}});
-    start_process(
-        std::make_unique<handler_process>(*match.route, request, response), std::move(options));
-    bool returned = response->status != 0;
-    if (!returned) *response = error_response(500, "Internal Server Error");
-    telemetry::execute(
-        returned ? dispatch_stop : dispatch_exception,
-        {{"duration", std::chrono::steady_clock::now() - begun}},
-        {{"route", match.route->path}, {"method", request.method}, {"status", response->status}});
-    return std::move(*response);
+    request.peer_address = client_address(message, peer(), endpoint_->trusted);
+    return run_route(*match.route, request);
   }
 
   // --- a client that wants a socket --------------------------------------------------------------
-
-  std::string client_address(const request& message) const {
-    if (!trusts_peer()) return peer_;
-    std::string all;
-    for (auto& field : message)
-      if (lowered(view(field.name_string())) == "x-forwarded-for")
-        all.append(all.empty() ? "" : ",").append(view(field.value()));
-    return forwarded_client(peer_, all, endpoint_->trusted);
-  }
-
-  /// "https://host:port", as the client addressed it.
-  std::string origin_of_request(const request& message) const {
-    std::string scheme = from_.tls ? "https" : "http";
-    std::string host(view(message[http::field::host]));
-    if (trusts_peer()) {
-      if (auto found = view(message["X-Forwarded-Proto"]); !found.empty()) scheme = lowered(found);
-      if (auto found = view(message["X-Forwarded-Host"]); !found.empty()) host = found;
-    }
-    return scheme + "://" + host;
-  }
-
-  bool origin_is_allowed(const request& message, const socket_mount& mount) const {
-    auto origin = message.find(http::field::origin);
-    if (origin == message.end()) return true;
-    auto text = view(origin->value());
-    auto& spec = endpoint_->spec;
-    auto& check = mount.options.check_origin ? *mount.options.check_origin : spec.check_origin;
-    if (check.what == origin_check::kind::asked) return check.ask(text);
-    auto position = static_cast<std::size_t>(&mount - spec.sockets.data());
-    auto& own = endpoint_->socket_origins[position];
-    return origin_allowed(
-        text, own ? *own : endpoint_->origins, spec.url_host, origin_of_request(message));
-  }
-
-  connect_info info(const request& message, const socket_mount& mount) const {
-    connect_info info;
-    info.peer_address = client_address(message);
-    if (info.peer_address == peer_) info.peer_port = peer_port_;
-    info.uri = origin_of_request(message).append(view(message.target()));
-    info.user_agent = view(message[http::field::user_agent]);
-    for (auto& header : message) {
-      auto name = lowered(view(header.name_string()));
-      auto* where = name.starts_with("x-")                          ? &info.x_headers
-                    : name == "traceparent" || name == "tracestate" ? &info.trace_context_headers
-                    : name.starts_with("sec-websocket-")            ? &info.sec_websocket_headers
-                                                                    : nullptr;
-      if (where != nullptr) where->emplace_back(std::move(name), view(header.value()));
-    }
-    if (mount.options.auth_token) info.auth_token = auth_token_of(message);
-    return info;
-  }
-
-  /// phoenix.js offers the subprotocols "phoenix" and "base64url.bearer.phx.<token>"; when it
-  /// polls, it has a header.
-  static std::optional<std::string> auth_token_of(const request& message) {
-    if (auto header = message.find("X-Phoenix-AuthToken"); header != message.end())
-      return std::string(view(header->value()));
-    auto offers = view(message[http::field::sec_websocket_protocol]);
-    while (!offers.empty()) {
-      auto comma = offers.find(',');
-      auto offer = offers.substr(0, comma);
-      offers.remove_prefix(comma == offers.npos ? offers.size() : comma + 1);
-      while (offer.starts_with(' ')) offer.remove_prefix(1);
-      while (offer.ends_with(' ')) offer.remove_suffix(1);
-      if (offer.starts_with(bearer_prefix))
-        return from_base64url(offer.substr(bearer_prefix.size()));
-    }
-    return std::nullopt;
-  }
 
   struct wish {
     enum protocol protocol;
@@ -442,7 +316,7 @@ class http_session final : public connection {
 
   /// What both transports check. Nothing: refused, with the status 403.
   std::optional<wish> wish_of(const request& message, socket_match& match) {
-    if (!origin_is_allowed(message, *match.mount)) {
+    if (!origin_is_allowed(message, peer(), *match.mount, *endpoint_)) {
       logger::debug(
           "origin not allowed, refusing the socket",
           {{"origin", view(message[http::field::origin])}, {"socket", match.mount->path}});
@@ -453,7 +327,10 @@ class http_session final : public connection {
     params all(std::move(parameters));
     auto protocol = choose_protocol(all["vsn"]);
     if (!protocol) return std::nullopt;
-    return wish{*protocol, {match.mount, endpoint_, std::move(all), info(message, *match.mount)}};
+    return wish{
+        *protocol,
+        {match.mount, endpoint_, std::move(all),
+         connect_info_of(message, peer(), *match.mount, endpoint_->trusted)}};
   }
 
   /// Not JSON: phoenix.js would look for a status in it, and throws for those it does not know.
@@ -462,6 +339,15 @@ class http_session final : public connection {
     response.headers.emplace_back(
         "retry-after", std::to_string(endpoint_->admission->retry_after()));
     return response;
+  }
+
+  /// The process is valid when it is ready; `connect` has run.
+  static std::pair<socket_process*, start_status> start_socket(socket_process::request request) {
+    auto behavior = std::make_unique<socket_process>(std::move(request));
+    auto* process = behavior.get();
+    start_request options;
+    options.worker = static_cast<int>(worker::current()->index());
+    return {process, start_process(std::move(behavior), std::move(options)).status};
   }
 
   // --- becoming a WebSocket ----------------------------------------------------------------------
@@ -497,14 +383,10 @@ class http_session final : public connection {
     std::string reason;
     wish.request.refusal = &reason;
     auto& handler = wish.request.mount->options.error_handler;
-    auto behavior = std::make_unique<socket_process>(std::move(wish.request));
-    auto* process = behavior.get();
-    start_request options;
-    options.worker = static_cast<int>(worker::current()->index());
-    auto outcome = start_process(std::move(behavior), std::move(options));
-    if (outcome.status == start_status::ignored)
+    auto [process, status] = start_socket(std::move(wish.request));
+    if (status == start_status::ignored)
       return respond(handler ? handler(reason) : plain_response(403, ""), false);
-    if (outcome.status != start_status::ready)
+    if (status != start_status::ready)
       return respond(error_response(500, "Internal Server Error"), false);
     output_ +=
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
@@ -572,17 +454,12 @@ class http_session final : public connection {
   void begin_session(wish& wish, const longpoll_options& options) {
     auto why = endpoint_->admission->enter_socket(wish.request.info.peer_address);
     if (why != refusal::none) return answer(unavailable(why));
-    auto behavior = std::make_unique<socket_process>(std::move(wish.request));
-    auto* process = behavior.get();
-    start_request start;
-    start.worker = static_cast<int>(worker::current()->index());
-    auto outcome = start_process(std::move(behavior), std::move(start));
-    if (outcome.status == start_status::ignored) return answer(poll_response(publish_answer(403)));
-    if (outcome.status != start_status::ready)
-      return answer(error_response(500, "Internal Server Error"));
+    auto [process, status] = start_socket(std::move(wish.request));
+    if (status == start_status::ignored) return answer(poll_response(publish_answer(403)));
+    if (status != start_status::ready) return answer(error_response(500, "Internal Server Error"));
     local_ptr<long_poll_session> session(
         new long_poll_session(wish.protocol, list_, *process, options));
-    run_as(process->core(), [&] {
+    run_as(process->core(), [process = process, &session] {
       process->attach(local_ptr<transport>(session.get()));
       session->start();
     });
@@ -595,20 +472,10 @@ class http_session final : public connection {
     telemetry::execute(
         request_stop, {{"duration", std::chrono::steady_clock::now() - handling_since_}},
         {{"status", response.status}});
-    output_ += "HTTP/1.1 " + std::to_string(response.status) + " ";
-    output_.append(reason_phrase(response.status)).append("\r\n");
     bool has_body = response.status != 304 && response.status != 204;
     auto size = file_.left != 0 ? file_.left : response.body.size();
-    if (has_body) {
-      if (is_header_value(response.content_type))
-        output_ += "content-type: " + response.content_type + "\r\n";
-      output_ += "content-length: " + std::to_string(size) + "\r\n";
-    }
-    for (auto& [name, value] : response.headers)
-      if (is_header_value(name) && is_header_value(value)) output_ += name + ": " + value + "\r\n";
     if (draining_) keep_alive_ = false;
-    if (!keep_alive_) output_ += "connection: close\r\n";
-    output_ += "\r\n";
+    append_head(output_, response, size, keep_alive_);
     if (has_body && !head) output_ += response.body;
     if (!has_body || head) file_ = {};
     closing_ = !keep_alive_;

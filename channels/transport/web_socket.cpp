@@ -1,6 +1,7 @@
 #include "channels/transport/web_socket.hpp"
 #include "channels/endpoint_context.hpp"
 #include "channels/transport/deflate.hpp"
+#include "channels/transport/utf8.hpp"
 #include "channels/transport/worker_buffers.hpp"
 #include "runtime/logger.hpp"
 #include <sys/epoll.h>
@@ -154,7 +155,7 @@ void web_socket::on_compressed(frame_event& event) {
         list_.admission().messages_too_big, "max_frame_size", process_->initial_call());
     close(close_code::message_too_big, {});
   } else if (
-      result == inflated::malformed || (event.kind == frame_event::text && !valid_utf8(plain))) {
+      result == inflated::malformed || (event.kind == frame_event::text && !is_utf8(plain))) {
     close(close_code::invalid_payload, {});
   } else {
     event.payload = plain;

@@ -8,6 +8,7 @@
 // however the bytes are cut, nothing after a close or an error, and the encoder gives back what
 // the decoder read.
 #include "channels/transport/frame_codec.hpp"
+#include "channels/transport/utf8.hpp"
 #include <fuzzer/FuzzedDataProvider.h>
 #include <algorithm>
 #include <cstdlib>
@@ -42,8 +43,8 @@ void check_alone(const found& event, const frame_limits& limits) {
   const bool control = event.kind == frame_event::ping || event.kind == frame_event::pong;
   require(event.payload.size() <= (control ? 125 : limits.max_frame_size));
   require(!event.compressed || limits.allow_rsv1);
-  if (event.kind == frame_event::text && !event.compressed) require(valid_utf8(event.payload));
-  if (event.kind == frame_event::close) require(valid_utf8(event.reason));
+  if (event.kind == frame_event::text && !event.compressed) require(is_utf8(event.payload));
+  if (event.kind == frame_event::close) require(is_utf8(event.reason));
 }
 
 std::vector<found> decode(const std::string& wire, const frame_limits& limits, auto next_size) {

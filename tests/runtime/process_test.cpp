@@ -390,7 +390,8 @@ TEST_CASE_FIXTURE(node, "what runs as a process outside of its turn may let go o
   });
   auto process = started.get_future().get();
   for (int i = 1; i <= 20; ++i) {
-    auto other = spawn([] { std::this_thread::sleep_for(1ms); });
+    auto other = spawn([] {});
+    REQUIRE(eventually([&] { return !is_alive(other); }));  // so that its DOWN waits at once
     std::promise<void> done;
     worker.post_function([&] {
       auto* inside = detail::find_slot(process.id)->tenant;
