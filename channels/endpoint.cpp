@@ -314,6 +314,13 @@ bool endpoint::ready(std::string_view name) {
   return found && !found->context->admission->draining();
 }
 
+std::vector<std::string> endpoint::names() {
+  std::lock_guard guard{detail::running_mutex};
+  std::vector<std::string> all;
+  for (auto& endpoint : detail::running_endpoints()) all.push_back(endpoint.name);
+  return all;
+}
+
 bool endpoint::drain(std::string_view name) {
   auto found = detail::find_running(name);
   if (found) send(found->process, detail::begin_drain{});

@@ -285,6 +285,9 @@ class endpoint {
   /// Whether it takes sockets: started, and not draining. For a balancer's readiness check.
   static bool ready(std::string_view name = "endpoint");
 
+  /// The endpoints that have started.
+  static std::vector<std::string> names();
+
   /// Begins to drain: sockets are closed, the endpoint stays and answers HTTP. Answers false if
   /// there is no such endpoint. Calling it again changes nothing.
   static bool drain(std::string_view name = "endpoint");

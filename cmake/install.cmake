@@ -1,6 +1,6 @@
-# `cmake --install` gives other projects find_package(roost) and the targets roost::channels,
-# roost::supervision, roost::distribution and roost::runtime, and the function roost_release. Private
-# headers are not part of it.
+# `cmake --install` gives other projects find_package(roost) and the targets roost::operations,
+# roost::channels, roost::supervision, roost::distribution and roost::runtime, and the function
+# roost_release. Private headers are not part of it.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

@@ -46,8 +46,10 @@ class program {
       : options_(std::move(options)), applications_(std::move(applications)), path_(own_path()) {}
 
   int run(int argc, char** argv) {
-    auto parsed =
-        parse_command_line({options_.name, options_.version, options_.config}, argc, argv);
+    for (auto& one : options_.extensions)
+      commands_.insert(commands_.end(), one.commands.begin(), one.commands.end());
+    auto parsed = parse_command_line(
+        {options_.name, options_.version, options_.config, commands_}, argc, argv);
     if (auto* code = std::get_if<int>(&parsed)) return *code;
     line_ = std::get<command_line>(parsed);
     int code = exit_code::failed;
@@ -71,6 +73,12 @@ class program {
     bool runs_here = line_.what == command::start || line_.what == command::daemon;
     load(runs_here ? config_variables::required : config_variables::optional);
     node_files files(release());
+    if (line_.what == command::extension)
+      return commands_[line_.extension].run(
+          {.program = options_.name,
+           .arguments = line_.arguments,
+           .switches = line_.switches,
+           .node = distribution_});
     if (!runs_here) return run_command(line_.what, options_.name, files);
     if (line_.what == command::daemon) {
       // A log file of the configuration's own stays.
@@ -137,12 +145,26 @@ class program {
          .distribution = distribution_,
          .cluster = cluster_},
         files, launcher_);
-    int code = node.run(std::move(applications_));
+    int code = node.run(all_applications());
     if (!node.wants_restart() || code != exit_code::in_order) return code;
     logger::info("starting again", {{"application", options_.name}, {"program", path_}});
     logger::flush();
     start_again(path_, start_arguments(line_));
     throw std::runtime_error("expected to start " + path_ + " again, got an error");
+  }
+
+  /// Those of extensions come first: the others may need them.
+  std::vector<application_spec> all_applications() {
+    std::vector<application_spec> all;
+    for (auto& one : options_.extensions)
+      all.insert(all.end(), one.applications.begin(), one.applications.end());
+    std::vector<std::string> names;
+    for (auto& one : all) names.push_back(one.name);
+    for (auto& one : applications_) {
+      one.depends_on.insert(one.depends_on.end(), names.begin(), names.end());
+      all.push_back(std::move(one));
+    }
+    return all;
   }
 
   int complain(const std::exception& error, int code) const {
@@ -153,7 +175,8 @@ class program {
 
   application_options options_;
   std::vector<application_spec> applications_;
-  std::string path_;  // now, as a newer program may take its place
+  std::vector<program_command> commands_;  // of extensions
+  std::string path_;                       // now, as a newer program may take its place
   command_line line_;
   heart_options heart_options_;
   std::optional<node::options> distribution_;

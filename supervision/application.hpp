@@ -43,18 +43,10 @@
 // Source: OTP application and init:stop; Elixir releases (bin/app start).
 #pragma once
 #include "runtime/config.hpp"
+#include "runtime/distribution/node.hpp"
 #include "supervision/supervisor.hpp"
 
 namespace roost {
-
-struct application_options {
-  std::string name;         // of the program, as in --help
-  std::string config = {};  // default file; empty: none is needed
-  std::string version = "0.1.0";
-  std::chrono::milliseconds shutdown_timeout{30'000};  // key node.shutdown_timeout
-  /// Asked before each sign of life to heart or systemd; false or an exception: none is given.
-  std::function<bool()> heart_check = {};
-};
 
 /// One application of a program, with its callbacks erased.
 struct application_spec {
@@ -66,6 +58,47 @@ struct application_spec {
   std::function<void(std::string_view)> start_phase = {};
   std::function<void()> prep_stop = {};
   std::function<void()> stop = {};
+};
+
+/// A word that a command takes on the command line.
+struct command_argument {
+  std::string name;         // "code"; of a switch "--read-only"
+  std::string description;  // a line for --help
+};
+
+/// What the user has typed.
+struct command_call {
+  std::string program;
+  std::vector<std::string> arguments;
+  std::vector<std::string> switches;       // those that were given
+  std::optional<node::options> node = {};  // of the node that is meant; nothing: it has no name
+};
+
+/// A command that an extension adds to every program. It runs in a process of its own, where no
+/// node runs; release() and application_config() are those of the node that is meant.
+struct program_command {
+  std::string name;
+  std::string description;
+  std::vector<command_argument> arguments = {};  // all are required
+  std::vector<command_argument> switches = {};
+  std::function<int(const command_call&)> run = {};  // answers the exit code
+};
+
+/// What a layer above brings to a program: commands, and applications that start before its own and
+/// stop after them.
+struct extension {
+  std::vector<program_command> commands = {};
+  std::vector<application_spec> applications = {};
+};
+
+struct application_options {
+  std::string name;         // of the program, as in --help
+  std::string config = {};  // default file; empty: none is needed
+  std::string version = "0.1.0";
+  std::chrono::milliseconds shutdown_timeout{30'000};  // key node.shutdown_timeout
+  /// Asked before each sign of life to heart or systemd; false or an exception: none is given.
+  std::function<bool()> heart_check = {};
+  std::vector<extension> extensions = {};
 };
 
 struct application_settings {
@@ -119,5 +152,8 @@ struct application_info {
 
 /// The applications that run, in the order of their start.
 std::vector<application_info> which_applications();
+
+/// Whether all applications have started, and none has been told to stop.
+bool applications_started() noexcept;
 
 }  // namespace roost

@@ -104,6 +104,11 @@ std::vector<application_info> application_controller::running() const {
   return result;
 }
 
+bool application_controller::all_started() const {
+  std::lock_guard lock(mutex_);
+  return started_ && !stopping_;
+}
+
 // ------------------------------------------------------------------------------------ its thread
 
 void application_controller::post(std::function<void()> task) {
@@ -141,6 +146,10 @@ void application_controller::start_all() {
            .error = std::current_exception()});
       return;
     }
+  }
+  {
+    std::lock_guard lock(mutex_);
+    started_ = true;
   }
   tell_({.what = application_event::kind::started});
 }
@@ -239,6 +248,11 @@ void set_current_controller(const application_controller* controller) { current 
 std::vector<application_info> which_applications() {
   auto* controller = detail::current.load();
   return controller != nullptr ? controller->running() : std::vector<application_info>();
+}
+
+bool applications_started() noexcept {
+  auto* controller = detail::current.load();
+  return controller != nullptr && controller->all_started();
 }
 
 config application_env(std::string_view application) {

@@ -55,6 +55,9 @@ class application_controller {
 
   std::vector<application_info> running() const;
 
+  /// Whether start() has come to its end, and nobody has called stop().
+  bool all_started() const;
+
  private:
   struct entry {
     application_spec spec;
@@ -86,6 +89,7 @@ class application_controller {
   std::vector<running_application> running_;
   std::deque<std::function<void()>> tasks_;
   std::string busy_;
+  bool started_ = false;
   bool stopping_ = false;
   bool closing_ = false;
   std::thread thread_;

@@ -33,10 +33,8 @@ http_response run_route(const http_route& route, const http_request& request) {
   start_request options;
   options.worker = static_cast<int>(worker::current()->index());
   auto begun = std::chrono::steady_clock::now();
-  telemetry::execute(
-      dispatch_start, {}, {{"route", route.path}, {"method", request.method}});
-  start_process(
-      std::make_unique<handler_process>(route, request, response), std::move(options));
+  telemetry::execute(dispatch_start, {}, {{"route", route.path}, {"method", request.method}});
+  start_process(std::make_unique<handler_process>(route, request, response), std::move(options));
   bool returned = response->status != 0;
   if (!returned) *response = error_response(500, "Internal Server Error");
   telemetry::execute(

@@ -1,5 +1,5 @@
-// private: runs the handler of a route. It is user code, so it runs as a process of its own: a crash
-// is reported, and answered with 500.
+// private: runs the handler of a route. It is user code, so it runs as a process of its own: a
+// crash is reported, and answered with 500.
 #pragma once
 #include "channels/http.hpp"
 

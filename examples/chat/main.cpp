@@ -18,7 +18,8 @@
 #include "examples/chat/room.hpp"
 #include "examples/chat/room_channel.hpp"
 #include "examples/chat/settings.hpp"
-#include "supervision/application.hpp"
+#include "operations/health.hpp"
+#include "operations/operations.hpp"
 
 namespace chat {
 namespace {
@@ -61,8 +62,9 @@ roost::http_response crash_room(const roost::http_request& request) {
 }
 
 std::vector<roost::http_route> routes() {
-  std::vector<roost::http_route> result{
-      roost::get("/rooms", list_rooms), roost::get("/nodes", list_nodes)};
+  auto result = roost::health_routes();
+  result.push_back(roost::get("/rooms", list_rooms));
+  result.push_back(roost::get("/nodes", list_nodes));
   if (current_settings().allow_crash) result.push_back({"POST", "/admin/crash_room", crash_room});
   return result;
 }
@@ -90,5 +92,6 @@ roost::supervisor_spec chat_supervisor() {
 
 int main(int argc, char** argv) {
   return roost::run_application(
-      {.name = "chat", .config = "conf/chat.yaml"}, chat::chat_supervisor, argc, argv);
+      {.name = "chat", .config = "conf/chat.yaml", .extensions = {roost::operations()}},
+      chat::chat_supervisor, argc, argv);
 }

@@ -4,12 +4,19 @@
 #include "channels/pub_sub.hpp"
 #include "examples/conformance/routes.hpp"
 #include "examples/conformance/user_socket.hpp"
-#include "supervision/application.hpp"
+#include "operations/health.hpp"
+#include "operations/operations.hpp"
 
 namespace conformance {
 namespace {
 
 using namespace std::chrono_literals;
+
+std::vector<roost::http_route> all_routes() {
+  auto all = routes();
+  for (auto& route : roost::health_routes()) all.push_back(route);
+  return all;
+}
 
 std::vector<roost::socket_mount> sockets() {
   return {
@@ -33,7 +40,7 @@ roost::supervisor_spec conformance_supervisor() {
           roost::child<roost::endpoint>({
               .pub_sub = "conformance",
               .sockets = sockets(),
-              .routes = routes(),
+              .routes = all_routes(),
           }),
       }};
 }
@@ -43,6 +50,8 @@ roost::supervisor_spec conformance_supervisor() {
 
 int main(int argc, char** argv) {
   return roost::run_application(
-      {.name = "conformance", .config = "conf/conformance.yaml"},
+      {.name = "conformance",
+       .config = "conf/conformance.yaml",
+       .extensions = {roost::operations()}},
       conformance::conformance_supervisor, argc, argv);
 }

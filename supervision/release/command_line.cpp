@@ -52,6 +52,24 @@ std::variant<command_line, int> parse_command_line(
       command->add_flag("--heart", line.heart, "Start the node again when it dies or hangs");
     command->callback([&line, what = entry.what] { line.what = what; });
   }
+  for (std::size_t i = 0; i < program.commands.size(); ++i) {
+    auto& extra = program.commands[i];
+    auto* command = app.add_subcommand(extra.name, extra.description);
+    add_node_options(*command, program, line);
+    for (auto& argument : extra.arguments)
+      command
+          ->add_option_function<std::string>(
+              argument.name, [&line](const std::string& word) { line.arguments.push_back(word); },
+              argument.description)
+          ->required();
+    for (auto& one : extra.switches)
+      command->add_flag_callback(
+          one.name, [&line, name = one.name] { line.switches.push_back(name); }, one.description);
+    command->callback([&line, i] {
+      line.what = command::extension;
+      line.extension = i;
+    });
+  }
   auto* version = app.add_subcommand("version", "Print the version");
   try {
     app.parse(argc, argv);

@@ -6,6 +6,7 @@
 //   if (auto* code = std::get_if<int>(&parsed)) return *code;   // help, version, a wrong flag
 //   auto& line = std::get<command_line>(parsed);
 #pragma once
+#include "supervision/application.hpp"
 #include <optional>
 #include <string>
 #include <variant>
@@ -13,7 +14,7 @@
 
 namespace roost::detail {
 
-enum class command { start, daemon, stop, restart, drain, ping, pid };
+enum class command { start, daemon, stop, restart, drain, ping, pid, extension };
 
 struct command_line {
   command what = command::start;
@@ -23,6 +24,11 @@ struct command_line {
   std::vector<std::string> overrides = {};  // of --set
   bool heart = false;
 
+  // Of a command of an extension.
+  std::size_t extension = 0;  // its place in program_info::commands
+  std::vector<std::string> arguments = {};
+  std::vector<std::string> switches = {};
+
   friend bool operator==(const command_line&, const command_line&) = default;
 };
 
@@ -30,6 +36,7 @@ struct program_info {
   std::string name;
   std::string version;
   std::string default_config = {};
+  std::vector<program_command> commands = {};  // of extensions
 };
 
 /// Answers the exit code instead when there is nothing left to do, after printing why.

@@ -103,13 +103,15 @@ inline json read_json(const std::string& text) {
   return *parsed;
 }
 
-inline json poll(http_connection& connection, const std::string& token, const std::string& headers = "") {
+inline json poll(
+    http_connection& connection, const std::string& token, const std::string& headers = "") {
   auto answer = connection.get("/socket/longpoll?vsn=2.0.0&token=" + token, headers);
   REQUIRE(answer.status == 200);
   return read_json(answer.body);
 }
 
-inline json publish(http_connection& connection, const std::string& token, const std::string& lines) {
+inline json publish(
+    http_connection& connection, const std::string& token, const std::string& lines) {
   auto answer = connection.request(
       "POST", "/socket/longpoll?vsn=2.0.0&token=" + token, lines,
       "content-type: application/x-ndjson\r\n");

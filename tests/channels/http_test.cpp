@@ -1,12 +1,13 @@
 // The endpoint as a server of HTTP: requests, limits, files, unix sockets.
-#include "tests/channels/endpoint_fixtures.hpp"
 #include "runtime/telemetry.hpp"
+#include "tests/channels/endpoint_fixtures.hpp"
 #include "tests/distribution/certificates.hpp"
 
 using namespace roost;
 using namespace roost::test;
 
-TEST_CASE_FIXTURE(endpoint_server, "one connection carries many requests, also those sent at once") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "one connection carries many requests, also those sent at once") {
   start({.routes = {get("/hello/:name", [](const http_request& request) {
            return http_response{.body = "hello " + std::string(*request.parameters["name"])};
          })}});
@@ -87,7 +88,8 @@ TEST_CASE_FIXTURE(endpoint_server, "a header of a response cannot smuggle in ano
   CHECK(http_connection(port).get("/x?to=fine").headers["location"] == "fine");
 }
 
-TEST_CASE_FIXTURE(endpoint_server, "a large file is sent piece by piece, to several who read slowly") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "a large file is sent piece by piece, to several who read slowly") {
   directory files;
   std::string large(9'000'000, 'x');
   for (std::size_t i = 0; i < large.size(); i += 1000)

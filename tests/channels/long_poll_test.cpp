@@ -28,7 +28,8 @@ TEST_CASE_FIXTURE(endpoint_server, "a poll waits for messages, and the newest po
   CHECK(endpoint::statistics().sockets == 1);
 }
 
-TEST_CASE_FIXTURE(endpoint_server, "a session whose client stays away ends, and its token opens a new one") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "a session whose client stays away ends, and its token opens a new one") {
   start(
       {.sockets = {socket_at<mirror_socket>(
            "/socket", {.longpoll = longpoll_options{.window = 200ms}, .log = false})}});
@@ -58,7 +59,8 @@ TEST_CASE_FIXTURE(
   CHECK(poll(connection, token)["messages"].size() == 1);
 }
 
-TEST_CASE_FIXTURE(endpoint_server, "nobody makes a token, and nobody's token fits another session") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "nobody makes a token, and nobody's token fits another session") {
   start(
       {.sockets = {
            socket_at<mirror_socket>("/socket", {.longpoll = longpoll_options{}, .log = false})}});
@@ -74,7 +76,8 @@ TEST_CASE_FIXTURE(endpoint_server, "nobody makes a token, and nobody's token fit
 }
 
 TEST_CASE_FIXTURE(
-    endpoint_server, "a batch that cannot be read is refused whole; a malformed message ends the session") {
+    endpoint_server,
+    "a batch that cannot be read is refused whole; a malformed message ends the session") {
   start(
       {.sockets = {
            socket_at<mirror_socket>("/socket", {.longpoll = longpoll_options{}, .log = false})}});
@@ -89,7 +92,8 @@ TEST_CASE_FIXTURE(
 }
 
 TEST_CASE_FIXTURE(
-    endpoint_server, "a disconnect by id ends the session, and a waiting poll hears of it at once") {
+    endpoint_server,
+    "a disconnect by id ends the session, and a waiting poll hears of it at once") {
   start(
       {.sockets = {socket_at<mirror_socket>(
            "/socket", {.longpoll = longpoll_options{.window = 60s}, .log = false})}});
@@ -102,7 +106,8 @@ TEST_CASE_FIXTURE(
   CHECK(endpoint::statistics().sockets == 1);  // the one that the answer has begun
 }
 
-TEST_CASE_FIXTURE(endpoint_server, "a client that polls too rarely for what it is sent loses its session") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "a client that polls too rarely for what it is sent loses its session") {
   log_capture log;
   start(
       {.sockets = {socket_at<mirror_socket>(

@@ -49,7 +49,8 @@ TEST_CASE_FIXTURE(endpoint_server, "HTTP and WebSockets over TLS") {
   CHECK(eventually([] { return endpoint::statistics().sockets == 1; }));
 }
 
-TEST_CASE_FIXTURE(endpoint_server, "a renewed certificate is shown to newcomers, without a restart") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "a renewed certificate is shown to newcomers, without a restart") {
   certified own;
   log_capture log;
   start(
