@@ -26,7 +26,7 @@ add_compile_options(
 # What the sanitizers add to the code makes g++ see uninitialised values, and copies past the end of
 # short strings, where there are none.
 if(NOT ROOST_SANITIZE STREQUAL none)
-  add_compile_options(-Wno-maybe-uninitialized -Wno-array-bounds)
+  add_compile_options(-Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow)
 endif()
 if(ROOST_SANITIZE STREQUAL address)
   add_compile_options(-fsanitize=address,undefined -fno-omit-frame-pointer)
