@@ -3,6 +3,7 @@
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
 #include <algorithm>
+#include <numeric>
 
 namespace roost {
 namespace detail {
@@ -99,6 +100,15 @@ std::shared_ptr<hub> hub::find(std::string_view name) {
       "expected a pub_sub named \"" + std::string(name) +
       "\", got none: add roost::child<roost::pub_sub>({.name = \"" + std::string(name) +
       "\"}) to the supervisor, before its users");
+}
+
+std::vector<std::string> hub::names() {
+  std::shared_lock guard{hubs_mutex};
+  std::vector<std::string> all;
+  for (auto& [name, hub] : hubs())
+    if (is_alive(hub->owner())) all.push_back(name);
+  std::sort(all.begin(), all.end());
+  return all;
 }
 
 // --- the table -----------------------------------------------------------------------------------
@@ -216,6 +226,18 @@ std::vector<std::string> hub::topics() const {
   for (auto& shard : shards_) {
     std::shared_lock guard{shard.mutex};
     for (auto& [topic, entry] : shard.topics) all.push_back(topic);
+  }
+  return all;
+}
+
+std::vector<pub_sub::topic_info> hub::census() const {
+  std::vector<pub_sub::topic_info> all;
+  for (auto& shard : shards_) {
+    std::shared_lock guard{shard.mutex};
+    for (auto& [topic, entry] : shard.topics)
+      all.push_back(
+          {topic, entry.processes.size(),
+           std::accumulate(entry.workers.begin(), entry.workers.end(), std::size_t{0})});
   }
   return all;
 }

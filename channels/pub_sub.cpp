@@ -105,6 +105,12 @@ pub_sub::counters pub_sub::statistics(std::string_view name) {
   return hub::find(name)->statistics();
 }
 
+std::vector<std::string> pub_sub::names() { return hub::names(); }
+
+std::vector<pub_sub::topic_info> pub_sub::topics(std::string_view name) {
+  return hub::find(name)->census();
+}
+
 // --- subscribing ---------------------------------------------------------------------------------
 
 void subscribe(std::string_view pub_sub, std::string_view topic, subscribe_options options) {

@@ -65,6 +65,17 @@ class pub_sub {
     std::uint64_t unreachable = 0;  // broadcasts that could not be sent on
   };
   static counters statistics(std::string_view name);
+
+  /// Those that run on this node, sorted.
+  static std::vector<std::string> names();
+
+  struct topic_info {
+    std::string topic;
+    std::size_t processes = 0;  // that have subscribed
+    std::size_t channels = 0;   // that have joined
+  };
+  /// The topics that somebody on this node listens to, in no order. Walks through all of them.
+  static std::vector<topic_info> topics(std::string_view name);
 };
 
 // --- subscribing ---------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ struct ets_registry {
   void add(const table_ptr& table);
   void remove(ets_table& table) noexcept;
   table_ptr find(std::string_view name);
+  std::vector<table_ptr> named();
   bool close(ets_table& table) noexcept;
   void give(const table_ptr& table, pid to, std::any data);
   void set_heir(const table_ptr& table, pid heir, std::any data);
@@ -329,6 +330,14 @@ void ets_registry::owner_ended(pid owner, heirs heirs) {
       free_rows_now(*table);
 }
 
+std::vector<table_ptr> ets_registry::named() {
+  std::lock_guard guard{mutex_};
+  std::vector<table_ptr> all;
+  for (auto& [name, table] : names_)
+    if (auto one = table->weak_from_this().lock()) all.push_back(std::move(one));
+  return all;
+}
+
 // --- a table -------------------------------------------------------------------------------------
 
 std::shared_ptr<ets_table> ets_table::create(const ets_type& type, ets::options options) {
@@ -431,6 +440,16 @@ void any_table::throw_no_table() {
 }
 
 const std::string& any_table::name() const { return core().options_.name; }
+
+std::vector<info> all() {
+  std::vector<info> result;
+  for (auto& table : detail::ets_registry::instance().named())
+    result.push_back(detail::ets_registry::instance().describe(*table));
+  std::sort(result.begin(), result.end(), [](const info& left, const info& right) {
+    return left.name < right.name;
+  });
+  return result;
+}
 
 ets::info any_table::info() const {
   core().check_exists();

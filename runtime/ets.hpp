@@ -135,6 +135,9 @@ class any_table {
   std::shared_ptr<detail::ets_table> table_;
 };
 
+/// The tables of this node that have a name, by name: ets:all/0, of those that somebody can find.
+std::vector<info> all();
+
 /// What a process gets with a table that was given to it or that it has inherited (ETS-TRANSFER).
 struct transfer {
   any_table table;  // table.as<users_table>()

@@ -545,6 +545,17 @@ class server_core : public behavior {
     return type == type_name<S>() ? &state_ : nullptr;
   }
 
+  std::span<const state_field> state_fields() const noexcept override {
+    return state_fields_of<S>();
+  }
+  void* state_address() noexcept override { return state_ ? &*state_ : nullptr; }
+  std::span<const understood_message> understands() const noexcept override {
+    if constexpr (requires { typename S::messages; })
+      return list_messages(typename S::messages{});
+    else
+      return {};
+  }
+
   void terminate(const exit_reason& reason) override {
     if constexpr (requires(S & s) { s.terminate(reason); })
       if (state_) state_->terminate(reason);
@@ -561,6 +572,13 @@ class server_core : public behavior {
     else
       return false;
   }
+  template <class... Ms>
+  static std::span<const understood_message> list_messages(messages<Ms...>) noexcept {
+    static constexpr understood_message list[] = {
+        {&type_of<Ms>, call_message<Ms>}..., {nullptr, false}};
+    return {list, sizeof...(Ms)};
+  }
+
   template <class... Ms>
   bool listed(message& message, messages<Ms...>) {
     return (one<Ms>(message) || ...);

@@ -7,10 +7,10 @@
 // A message belongs to exactly one owner at any time: the sender until it is enqueued, then the
 // receiver's mailbox, then the handler.
 #pragma once
-#include "runtime/codec.hpp"
 #include "runtime/exit_reason.hpp"
 #include "runtime/pid.hpp"
 #include "runtime/print.hpp"
+#include "runtime/shape.hpp"
 #include <memory>
 #include <string_view>
 #include <type_traits>
@@ -65,6 +65,7 @@ struct message_type {
   std::uint64_t wire_hash = 0;
   void (*encode)(const message&, wire_writer&) = nullptr;       // null: cannot be encoded
   message_ptr (*decode)(message_kind, wire_reader&) = nullptr;  // null: cannot be decoded
+  const detail::shape* shape = nullptr;                         // null: cannot be encoded
 };
 
 class message {
@@ -131,7 +132,8 @@ inline constexpr message_type type_of{
     find_wire_name<M>(),
     wire_hash_of(find_wire_name<M>()),
     encoder_of<M>(),
-    decoder_of<M>()};
+    decoder_of<M>(),
+    find_shape<M>()};
 
 /// Makes M known by its wire name before main runs.
 template <class M>

@@ -21,9 +21,13 @@ struct shard {
   boost::unordered_flat_map<std::string, pid, string_hash, std::equal_to<>> owners;
 };
 
+std::array<shard, 16>& shards() {
+  static auto& all = *new std::array<shard, 16>;  // outlives every thread
+  return all;
+}
+
 shard& shard_of(std::string_view name) {
-  static auto& shards = *new std::array<shard, 16>;  // outlives every thread
-  return shards[string_hash{}(name) % shards.size()];
+  return shards()[string_hash{}(name) % shards().size()];
 }
 
 }  // namespace
@@ -49,6 +53,15 @@ pid find(std::string_view name) noexcept {
   std::shared_lock guard{shard.mutex};
   auto entry = shard.owners.find(name);
   return entry == shard.owners.end() ? pid{} : entry->second;
+}
+
+std::vector<std::string> all() {
+  std::vector<std::string> result;
+  for (auto& shard : shards()) {
+    std::shared_lock guard{shard.mutex};
+    for (auto& [name, process] : shard.owners) result.push_back(name);
+  }
+  return result;
 }
 
 }  // namespace roost::detail::names

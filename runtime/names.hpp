@@ -1,7 +1,9 @@
 // private: the table of registered names.
 #pragma once
 #include "runtime/pid.hpp"
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace roost::detail::names {
 
@@ -12,5 +14,8 @@ pid add(std::string_view name, pid process);
 bool remove(std::string_view name, pid process) noexcept;
 
 pid find(std::string_view name) noexcept;
+
+/// Every name, in no order.
+std::vector<std::string> all();
 
 }  // namespace roost::detail::names

@@ -286,6 +286,12 @@ struct init_outcome {
 };
 
 /// What a kind of process does. The process core owns it and calls it on one thread at a time.
+/// A message that a server lists.
+struct understood_message {
+  const message_type* type;
+  bool is_call;
+};
+
 class behavior {
  public:
   behavior() = default;
@@ -302,6 +308,12 @@ class behavior {
   virtual std::string_view initial_call() const noexcept = 0;
   /// Where the state is, as std::optional<S>*, if it is of the type with this name.
   virtual void* state_place(std::string_view) noexcept { return nullptr; }
+  /// The fields of that state, for tools; none when it is no aggregate.
+  virtual std::span<const state_field> state_fields() const noexcept { return {}; }
+  /// The address of the state itself; null while there is none.
+  virtual void* state_address() noexcept { return nullptr; }
+  /// The calls and casts that it takes.
+  virtual std::span<const understood_message> understands() const noexcept { return {}; }
   /// The state as text, for sys::get_status and crash reports.
   virtual std::string state_text() const { return {}; }
   /// For a process that receives selectively: whether it takes this message now.

@@ -1,7 +1,9 @@
 #include "runtime/process_info.hpp"
+#include "runtime/names.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/scheduler.hpp"
 #include <malloc.h>
+#include <algorithm>
 #include <cstdio>
 
 namespace roost {
@@ -113,6 +115,12 @@ std::vector<pid> processes() {
     auto id = slot.id.load(std::memory_order_acquire);
     if (id != 0 && !slot.is_thread.load(std::memory_order_relaxed)) all.push_back(pid{id, 0});
   });
+  return all;
+}
+
+std::vector<std::string> registered() {
+  auto all = detail::names::all();
+  std::sort(all.begin(), all.end());
   return all;
 }
 

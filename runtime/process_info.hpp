@@ -62,6 +62,9 @@ pending<std::optional<process_details>> process_info(pid process);
 /// Every process of this node; a snapshot.
 std::vector<pid> processes();
 
+/// The names that processes of this node have registered, sorted; a snapshot.
+std::vector<std::string> registered();
+
 /// Of the calling process. `high` runs before `normal`, `low` one time in eight. `max` runs before
 /// all others and starves them while it has work: it is for the short work of a runtime. Answers
 /// the old one.

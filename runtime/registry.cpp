@@ -36,6 +36,7 @@ class registry_table {
   /// The running registry of this name; null when there is none.
   static std::shared_ptr<registry_table> find(std::string_view name) noexcept;
   static std::shared_ptr<registry_table> find_or_throw(std::string_view name);
+  static std::vector<std::string> names();
   static void publish(const std::shared_ptr<registry_table>& table);
   static void withdraw(const registry_table& table);
 
@@ -122,6 +123,15 @@ std::shared_ptr<registry_table> registry_table::find_or_throw(std::string_view n
       "expected a registry named \"" + std::string(name) +
       "\", got none: add roost::child<roost::registry>({.name = \"" + std::string(name) +
       "\"}) to the supervisor, before its users");
+}
+
+std::vector<std::string> registry_table::names() {
+  auto& all = tables();
+  std::shared_lock guard{all.mutex};
+  std::vector<std::string> result;
+  for (auto& [name, table] : all.by_name) result.push_back(name);
+  std::sort(result.begin(), result.end());
+  return result;
 }
 
 void registry_table::publish(const std::shared_ptr<registry_table>& table) {
@@ -436,6 +446,8 @@ std::unique_ptr<detail::behavior> registry::make_process(options options) {
   detail::validate(options);
   return std::make_unique<detail::registry_process>(std::move(options));
 }
+
+std::vector<std::string> registry::names() { return registry_table::names(); }
 
 pid registry::start_link(options options) {
   auto name = options.name;

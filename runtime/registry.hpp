@@ -120,6 +120,9 @@ class registry {
   /// Starts a registry, linked to the caller. Throws start_error when the name is taken.
   static pid start_link(options options);
 
+  /// The names of those that run, sorted.
+  static std::vector<std::string> names();
+
   /// A handle to the registry of this name, whether it runs or not.
   explicit registry(std::string name) : name_(std::move(name)) {}
 

@@ -2,6 +2,7 @@
 #include "runtime/blocking.hpp"
 #include "runtime/blocking_pool.hpp"
 #include "runtime/distribution/distribution.hpp"
+#include "runtime/distribution/guests.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/node_table.hpp"
 #include "runtime/telemetry.hpp"
@@ -452,7 +453,7 @@ void distribution::broadcast(frame_type type, std::string_view body, const peer*
 }
 
 void distribution::take_nodes(peer& peer, std::string_view body) {
-  if (!options_.connect_all || options_.hidden || peer.hidden) return;
+  if (!options_.connect_all || options_.hidden || peer.hidden || is_guest(peer.name)) return;
   wire_reader in{body};
   while (!in.empty()) {
     std::string name(in.text());
@@ -463,9 +464,9 @@ void distribution::take_nodes(peer& peer, std::string_view body) {
 
 /// Another node has lost one that this node still has: whoever is not connected to all is connected
 /// to none. Source: global, prevent_overlapping_partitions.
-void distribution::take_lost(peer&, std::string_view body) {
+void distribution::take_lost(peer& peer, std::string_view body) {
   if (!is_node_name(body)) throw decode_error("expected the name of a node, got another text");
-  if (!options_.prevent_overlapping_partitions) return;
+  if (!options_.prevent_overlapping_partitions || is_guest(peer.name)) return;
   if (disconnect(body))
     logger::warning(
         "disconnected to prevent overlapping partitions", {{"node", std::string(body)}});

@@ -1,6 +1,7 @@
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/distribution/cookie.hpp"
 #include "runtime/distribution/global.hpp"
+#include "runtime/distribution/guests.hpp"
 #include "runtime/distribution/listener.hpp"
 #include "runtime/distribution/net_kernel.hpp"
 #include "runtime/distribution/pg.hpp"
@@ -57,6 +58,10 @@ node::options checked(node::options options) {
     if (options.cookie.empty()) options.cookie = read_or_create_cookie(options.cookie_file);
     check_cookie(options.cookie);
   }
+  if (!options.guest_cookie.empty()) check_cookie(options.guest_cookie);
+  if (!options.guest_cookie.empty() && options.guest_cookie == options.cookie)
+    throw std::invalid_argument(
+        "expected the cookie of guests to be another one than the cookie, got the same");
   return options;
 }
 
@@ -334,6 +339,10 @@ std::optional<std::string> distribution::cookie_for(std::string_view name) const
   std::lock_guard guard{settings_mutex_};
   auto own = cookies_.find(name);
   if (own != cookies_.end()) return own->second;
+  if (is_guest(name)) {
+    if (options_.guest_cookie.empty()) return std::nullopt;
+    return options_.guest_cookie;
+  }
   if (cookie_.empty()) return std::nullopt;
   return cookie_;
 }

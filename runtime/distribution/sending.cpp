@@ -1,5 +1,6 @@
 // What leaves this node and what comes in: encoding, waiting, limits.
 #include "runtime/distribution/distribution.hpp"
+#include "runtime/distribution/guests.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/mailbox_thread.hpp"
 #include "runtime/node_table.hpp"
@@ -236,6 +237,8 @@ void release_senders(std::uint32_t peer, const std::vector<pid>& blocked) {
 
 void distribution::take_signal(peer& peer, std::uint32_t number, std::string_view body) {
   auto signal = detail::take_signal(body, number);
+  if (is_guest(peer.name) && !guest_may_send(signal))
+    throw decode_error("expected a guest to ask the console, got something else");
   if (!signal.message) {
     auto what = signal.trouble;
     if (what == "unknown type") {

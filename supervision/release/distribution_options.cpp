@@ -1,4 +1,5 @@
 #include "supervision/release/distribution_options.hpp"
+#include "runtime/distribution/cookie.hpp"
 #include <filesystem>
 
 namespace roost::detail {
@@ -26,6 +27,12 @@ std::string cookie_file(const config& config, const release_environment& release
   return given.empty() && std::filesystem::exists(inside, error) ? inside : given;
 }
 
+std::string guest_cookie(const config& config, const std::string& file) {
+  auto cookie = read_cookie(file);
+  if (cookie.empty()) throw config.error("guest_cookie_file", "a file with a cookie");
+  return cookie;
+}
+
 }  // namespace
 
 std::optional<node::options> read_distribution(
@@ -35,6 +42,8 @@ std::optional<node::options> read_distribution(
   options.name = release.node;
   options.cookie = release.cookie;
   options.cookie_file = cookie_file(whole, release);
+  if (auto file = config.get<std::string>("guest_cookie_file", ""); !file.empty())
+    options.guest_cookie = guest_cookie(config, file);
   options.hidden = config.get("hidden", options.hidden);
   options.address = config.get<std::string>("address", "127.0.0.1");
   options.port = config.get_in<std::uint16_t>("port", 0, 0, 65535);
