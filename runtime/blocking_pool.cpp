@@ -94,6 +94,12 @@ void run(message_ptr request) {
   pool.work.notify_one();
 }
 
+std::size_t waiting() {
+  auto& pool = instance();
+  std::lock_guard guard{pool.mutex};
+  return pool.waiting.size();
+}
+
 void stop() {
   auto& pool = instance();
   std::unique_lock guard{pool.mutex};

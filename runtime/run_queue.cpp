@@ -55,6 +55,7 @@ void run_list::push(slot& job) noexcept {
   job.run_next = nullptr;
   (newest_ != nullptr ? newest_->run_next : oldest_) = &job;
   newest_ = &job;
+  size_.store(size() + 1, std::memory_order_relaxed);
 }
 
 slot* run_list::pop() noexcept {
@@ -62,6 +63,7 @@ slot* run_list::pop() noexcept {
   if (job == nullptr) return nullptr;
   oldest_ = job->run_next;
   if (oldest_ == nullptr) newest_ = nullptr;
+  size_.store(size() - 1, std::memory_order_relaxed);
   return job;
 }
 

@@ -22,16 +22,18 @@ class run_ring {
   std::array<std::atomic<slot*>, capacity> jobs_{};
 };
 
-/// A FIFO of processes that only its worker touches.
+/// A FIFO of processes that only its worker touches; others may ask how long it is.
 class run_list {
  public:
   bool empty() const noexcept { return oldest_ == nullptr; }
+  std::uint32_t size() const noexcept { return size_.load(std::memory_order_relaxed); }
   void push(slot& job) noexcept;
   slot* pop() noexcept;
 
  private:
   slot* oldest_ = nullptr;
   slot* newest_ = nullptr;
+  std::atomic<std::uint32_t> size_{0};
 };
 
 }  // namespace roost::detail

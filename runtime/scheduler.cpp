@@ -17,13 +17,6 @@ constexpr unsigned runs_per_turn = 32;
 thread_local worker* this_worker = nullptr;
 std::atomic<scheduler*> the_scheduler{nullptr};
 
-std::uint64_t clock_ns() noexcept {
-  timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000ULL +
-         static_cast<std::uint64_t>(time.tv_nsec);
-}
-
 template <class Node>
 Node* reversed(Node* list, Node* Node::*next) noexcept {
   Node* result = nullptr;
@@ -47,11 +40,19 @@ void push_shared(std::atomic<Node*>& stack, Node* node, Node* Node::*next) noexc
 
 }  // namespace
 
-std::uint64_t exact_now() noexcept { return clock_ns() / 1'000'000; }
+std::uint64_t exact_now_ns() noexcept {
+  timespec time;
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000ULL +
+         static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+std::uint64_t exact_now() noexcept { return exact_now_ns() / 1'000'000; }
 
 // --- a worker ------------------------------------------------------------------------------------
 
-worker::worker(std::uint32_t index) : index_(index), wheel_(exact_now()), now_(exact_now()) {
+worker::worker(std::uint32_t index)
+    : index_(index), wheel_(exact_now()), now_(exact_now()), started_ns_(exact_now_ns()) {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   wakeup_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   epoll_event event{};
@@ -137,7 +138,7 @@ void worker::push(slot& slot) noexcept {
   if (slot.home.load(std::memory_order_relaxed) != unpinned) return pinned_.push(slot);
   if (!overflow_.empty() || !ring_.push(&slot)) {
     overflow_.push_back(&slot);
-    return;
+    return publish_overflow();
   }
   // One waiting process is about to run here; a second one is worth another worker's while.
   if (ring_.size() > 1) scheduler::instance()->wake_one_idle();
@@ -162,7 +163,10 @@ slot* worker::pop_normal() noexcept {
     if (auto* job = pinned_.pop()) return job;
   // Thieves may have emptied the ring, so it is refilled whether or not it still had something.
   auto* job = ring_.pop();
-  while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
+  if (!overflow_.empty()) {
+    while (!overflow_.empty() && ring_.push(overflow_.front())) overflow_.pop_front();
+    publish_overflow();
+  }
   if (job == nullptr) job = ring_.pop();
   return job != nullptr ? job : pinned_.pop();
 }
@@ -250,7 +254,10 @@ void worker::poll(int timeout_ms) {
   std::array<epoll_event, 256> events;
   auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
   sleeping_.store(false, std::memory_order_relaxed);
-  now_ = exact_now();
+  auto woken = exact_now_ns();
+  now_ = woken / 1'000'000;
+  if (auto asleep = idle_.load(std::memory_order_relaxed); asleep < 0)
+    idle_.store(asleep + static_cast<std::int64_t>(woken), std::memory_order_relaxed);
   long_jobs_ = 0;
   for (int i = 0; i < count; ++i)
     if (auto* handler = static_cast<io_handler*>(events[static_cast<std::size_t>(i)].data.ptr))
@@ -314,10 +321,15 @@ void worker::sleep() {
     return;
   }
   int timeout = -1;
+  auto now_ns = exact_now_ns();
   if (auto due = wheel_.next()) {
-    auto now = exact_now();
+    auto now = now_ns / 1'000'000;
     timeout = *due <= now ? 0 : static_cast<int>(std::min<std::uint64_t>(*due - now, 60'000));
   }
+  if (timeout != 0)
+    idle_.store(
+        idle_.load(std::memory_order_relaxed) - static_cast<std::int64_t>(now_ns),
+        std::memory_order_relaxed);
   poll(timeout);
   idle.fetch_and(~bit, std::memory_order_relaxed);
   scheduler::instance()->watch_->unpark();
@@ -341,17 +353,12 @@ bool worker::turn() {
 void* worker::next_foreign_job() {
   this_worker = this;
   for (;;) {
-    auto start = clock_ns();
     bool worked = turn();
     now_ = exact_now();
     advance_timers();
     // What is dead goes with the next poll, which may not come for long.
     bool more =
         worked || has_mail() || has_work() || flush_list_ != nullptr || !dead_handlers_.empty();
-    if (worked)
-      busy_ns_.store(
-          busy_ns_.load(std::memory_order_relaxed) + (clock_ns() - start),
-          std::memory_order_relaxed);
     if (auto* job = take_foreign(*this)) {
       poll(0);  // sockets have their turn, however many CAF actors are busy
       return job;

@@ -89,22 +89,42 @@ class worker {
   /// were.
   void running(slot* slot) noexcept {
     running_.store(slot, std::memory_order_release);
-    progressed();  // many that end by a signal and handle nothing are no single one that holds us
+    add_one(runs_);  // many that end by a signal and handle nothing are no single one that holds us
   }
   void handling(const message_type* type) noexcept {
     handling_.store(type, std::memory_order_relaxed);
-    progressed();
+    add_one(reductions_);
   }
 
   std::uint32_t load() const noexcept { return watched_.load(std::memory_order_relaxed); }
-  std::uint64_t busy_ns() const noexcept { return busy_ns_.load(std::memory_order_relaxed); }
+
+  // What system_info tells: any thread may ask.
+  /// Nanoseconds spent asleep since the start, the present sleep included.
+  std::uint64_t idle_ns(std::uint64_t now_ns) const noexcept {
+    auto word = idle_.load(std::memory_order_relaxed);
+    return static_cast<std::uint64_t>(word < 0 ? word + static_cast<std::int64_t>(now_ns) : word);
+  }
+  std::uint64_t started_ns() const noexcept { return started_ns_; }
+  std::uint64_t reductions() const noexcept { return reductions_.load(std::memory_order_relaxed); }
+  /// Processes that wait here for their turn, without those that others have sent here meanwhile.
+  std::size_t run_queue() const noexcept {
+    return std::size_t{ring_.size()} + pinned_.size() + max_.size() + high_.size() + low_.size() +
+           overflowed_.load(std::memory_order_relaxed);
+  }
 
  private:
   friend class scheduler;
   friend class schedule_watch;
 
-  void progressed() noexcept {
-    progress_.store(progress_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  /// Only this worker writes.
+  static void add_one(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  std::uint64_t progress() const noexcept {
+    return reductions() + runs_.load(std::memory_order_relaxed);
+  }
+  void publish_overflow() noexcept {
+    overflowed_.store(static_cast<std::uint32_t>(overflow_.size()), std::memory_order_relaxed);
   }
   bool turn();
   bool has_work() const noexcept;
@@ -142,7 +162,11 @@ class worker {
   flushable* flush_list_ = nullptr;
   std::vector<std::unique_ptr<io_handler>> dead_handlers_;
   std::atomic<std::uint32_t> watched_{0};
-  std::atomic<std::uint64_t> busy_ns_{0};
+  std::atomic<std::uint32_t> overflowed_{0};  // the size of overflow_, for others
+  const std::uint64_t started_ns_;
+  /// Awake: the nanoseconds spent asleep. Asleep: the same less the time at which it fell asleep,
+  /// which is negative. One word, so that whoever looks never counts a sleep twice or not at all.
+  std::atomic<std::int64_t> idle_{0};
 
   alignas(64) std::atomic<slot*> inbox_{nullptr};
   std::atomic<posted*> posted_{nullptr};
@@ -150,7 +174,8 @@ class worker {
   std::atomic<bool> sleeping_{false};
   std::atomic<slot*> running_{nullptr};
   std::atomic<const message_type*> handling_{nullptr};
-  std::atomic<std::uint64_t> progress_{0};
+  std::atomic<std::uint64_t> reductions_{0};  // messages handled
+  std::atomic<std::uint64_t> runs_{0};        // turns of processes, at their begin and their end
   std::atomic<std::uint32_t> foreign_count_{0};
   std::mutex foreign_mutex_;
   std::deque<void*> foreign_;
@@ -213,6 +238,9 @@ class scheduler {
 
 /// Makes a process that has just become runnable run. The caller has turned the claim on.
 void schedule(slot& slot) noexcept;
+
+/// Nanoseconds since the clock's start, read now.
+std::uint64_t exact_now_ns() noexcept;
 
 /// Milliseconds since the clock's start, read now.
 std::uint64_t exact_now() noexcept;

@@ -131,7 +131,7 @@ bool schedule_watch::look(std::uint64_t now) {
     auto& worker = workers_.at(i);
     auto& before = seen_[i];
     auto* slot = worker.running_.load(std::memory_order_acquire);
-    auto progress = worker.progress_.load(std::memory_order_relaxed);
+    auto progress = worker.progress();
     busy = busy || !worker.sleeping_.load(std::memory_order_relaxed);
     if (slot == nullptr || progress != before.progress) {
       before = {progress, now, false};
