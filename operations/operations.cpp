@@ -1,6 +1,7 @@
 #include "operations/operations.hpp"
 #include "channels/endpoint_config.hpp"
 #include "channels/pub_sub.hpp"
+#include "operations/console/console_server.hpp"
 #include "operations/health.hpp"
 #include "operations/readiness.hpp"
 
@@ -22,6 +23,7 @@ supervisor_spec own_tree() {
   auto section = application_env(own_name);
   detail::require_nodes(section.get_in<std::size_t>("ready.min_nodes", 0, 0, 10'000));
   supervisor_spec tree{.name = "operations.supervisor", .strategy = rest_for_one};
+  tree.children.push_back(detail::console_child());
   auto endpoint = own_endpoint();
   if (endpoint.http.enabled || !endpoint.https.certfile.empty()) {
     tree.children.push_back(child<pub_sub>({.name = own_pub_sub}));
@@ -32,8 +34,6 @@ supervisor_spec own_tree() {
 
 }  // namespace
 
-extension operations() {
-  return {.applications = {{.name = own_name, .start = own_tree}}};
-}
+extension operations() { return {.applications = {{.name = own_name, .start = own_tree}}}; }
 
 }  // namespace roost

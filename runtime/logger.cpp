@@ -413,6 +413,10 @@ void logger::set_level(log_level level) noexcept {
   detail::log_threshold.store(static_cast<int>(level), std::memory_order_relaxed);
 }
 
+log_level logger::level() noexcept {
+  return static_cast<log_level>(detail::log_threshold.load(std::memory_order_relaxed));
+}
+
 void logger::write(log_level level, std::string_view message, log_arguments fields) {
   auto& core = core::instance();
   if (!core.refuses(level)) core.push(make_event(level, {}, message, fields));

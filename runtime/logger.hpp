@@ -179,6 +179,7 @@ inline bool enabled(log_level level) noexcept {
 }
 
 void set_level(log_level level) noexcept;
+log_level level() noexcept;
 
 /// Queues a line whatever the level is; the functions below ask enabled() first.
 void write(log_level level, std::string_view message, log_arguments fields);

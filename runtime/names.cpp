@@ -26,9 +26,7 @@ std::array<shard, 16>& shards() {
   return all;
 }
 
-shard& shard_of(std::string_view name) {
-  return shards()[string_hash{}(name) % shards().size()];
-}
+shard& shard_of(std::string_view name) { return shards()[string_hash{}(name) % shards().size()]; }
 
 }  // namespace
 

@@ -52,9 +52,9 @@ struct shape {
   std::string_view name = {};
   const shape_part* first = nullptr;
   std::size_t count = 0;
-  std::size_t fixed = 0;          // list: it has always so many elements; 0: any number
-  std::int64_t nanoseconds = 0;   // duration: those of one count, if they are a whole number
-  std::int64_t per_second = 0;    // … else how many counts a second has
+  std::size_t fixed = 0;         // list: it has always so many elements; 0: any number
+  std::int64_t nanoseconds = 0;  // duration: those of one count, if they are a whole number
+  std::int64_t per_second = 0;   // … else how many counts a second has
 
   std::span<const shape_part> parts() const noexcept { return {first, count}; }
 };
@@ -157,9 +157,10 @@ consteval const shape* find_shape() {
 /// One field of a state, as bytes.
 struct state_field {
   std::string_view name;
-  const shape* what = nullptr;                               // null: it can be shown as text only
+  const shape* what = nullptr;  // null: it can be shown as text only
   void (*encode)(const void* state, wire_writer& out) = nullptr;
-  void (*decode)(void* state, wire_reader& in) = nullptr;  // throws decode_error, and changes nothing
+  void (*decode)(void* state, wire_reader& in) =
+      nullptr;  // throws decode_error, and changes nothing
 };
 
 template <class S, class I>

@@ -23,8 +23,7 @@ json list_nodes(const arguments& given) {
   if (which == "hidden") return texts(node::list(node::which::hidden));
   if (which == "connected") return texts(node::list(node::which::connected));
   if (which == "known") return texts(node::list(node::which::known));
-  throw std::invalid_argument(
-      "expected visible, hidden, connected or known, got \"" + which + '"');
+  throw std::invalid_argument("expected visible, hidden, connected or known, got \"" + which + '"');
 }
 
 json ping(const arguments& given) {
@@ -62,7 +61,8 @@ json groups(const arguments& given) {
 json members(const arguments& given) {
   auto group = given.text(0, "a group");
   return pids_json(
-      given[1].is_null() ? pg::get_members(group) : pg::get_members(group, given.text(1, "a group")));
+      given[1].is_null() ? pg::get_members(group)
+                         : pg::get_members(group, given.text(1, "a group")));
 }
 
 }  // namespace

@@ -58,8 +58,7 @@ std::string arguments::text(std::size_t at, std::string_view what) const {
   return list_[at].as_string();
 }
 
-std::int64_t arguments::number(
-    std::size_t at, std::string_view what, std::int64_t fallback) const {
+std::int64_t arguments::number(std::size_t at, std::string_view what, std::int64_t fallback) const {
   if (list_[at].is_null()) return fallback;
   if (!list_[at].is_int()) throw wrong(what, at, list_[at]);
   return list_[at].as_int();
@@ -167,7 +166,8 @@ void pass_on(ask_console question, std::string node, from<console_answer> asker)
   }
   question.node.clear();
   question.via.push_back(node::self());
-  roost::call(server<console_server>("console", node), std::move(question), 15s)
+  roost::call(
+      server<console_server>("console", node), std::move(question), std::chrono::seconds(15))
       .then(
           [asker](console_answer answer) { asker.reply(std::move(answer)); },
           [asker, node](const exit_reason& reason) {
@@ -223,12 +223,12 @@ call_result<console_answer> console_server::handle_call(
   return noreply();
 }
 
-child_spec console_child() {
-  return child<console_server>({.name = console_server::name});
-}
+child_spec console_child() { return child<console_server>({.name = console_server::name}); }
 
 console_answer ask_here(ask_console question) {
-  return roost::call(server<console_server>("console"), std::move(question), 15s).get();
+  return roost::call(
+             server<console_server>("console"), std::move(question), std::chrono::seconds(15))
+      .get();
 }
 
 }  // namespace detail

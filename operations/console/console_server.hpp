@@ -22,12 +22,12 @@ struct ask_console {
   static constexpr std::string_view wire_name = "roost.ask_console";
 
   std::string function;
-  std::string arguments = "[]";                       // JSON, a list
-  std::string node = {};                              // empty: the one that is asked
-  std::string who = {};                               // for the audit log
-  console::role role = console::role::admin;          // at most
+  std::string arguments = "[]";               // JSON, a list
+  std::string node = {};                      // empty: the one that is asked
+  std::string who = {};                       // for the audit log
+  console::role role = console::role::admin;  // at most
   std::string session = {};
-  std::vector<std::string> via = {};                  // the nodes that have passed it on
+  std::vector<std::string> via = {};  // the nodes that have passed it on
 };
 
 struct console_server {

@@ -45,8 +45,7 @@ void write_integer(wire_writer& out, const shape& what, const json& value) {
     bool negative = !text.empty() && text.front() == '-';
     bool inside = negative ? value.as<std::int64_t>() >= low : value.as<std::uint64_t>() <= high;
     if (!inside)
-      throw_expected(
-          "a number from " + std::to_string(low) + " to " + std::to_string(high), value);
+      throw_expected("a number from " + std::to_string(low) + " to " + std::to_string(high), value);
   };
   unsigned bits = what.size * 8U;
   if (what.is_signed) {
@@ -73,10 +72,9 @@ void write_real(wire_writer& out, const shape& what, const json& value) {
 void write_duration(wire_writer& out, const shape& what, const json& value) {
   if (!value.is_number()) throw_expected("a number of milliseconds", value);
   auto ms = value.as_double();
-  auto count = what.nanoseconds != 0
-                   ? ms * static_cast<double>(nanoseconds_in_ms) /
-                         static_cast<double>(what.nanoseconds)
-                   : ms * static_cast<double>(what.per_second) / 1000;
+  auto count = what.nanoseconds != 0 ? ms * static_cast<double>(nanoseconds_in_ms) /
+                                           static_cast<double>(what.nanoseconds)
+                                     : ms * static_cast<double>(what.per_second) / 1000;
   auto& unit = *what.first[0].what;
   if (unit.kind == shape_kind::real)
     write_value(out, unit, json(count));
@@ -118,8 +116,7 @@ void write_variant(wire_writer& out, const shape& what, const json& value) {
   auto index = value["index"];
   if (!index.is_int() || index.as_int() < 0 ||
       index.as_int() >= static_cast<std::int64_t>(what.count))
-    throw_expected(
-        "{index = 0 to " + std::to_string(what.count - 1) + ", value = …}", value);
+    throw_expected("{index = 0 to " + std::to_string(what.count - 1) + ", value = …}", value);
   auto at = static_cast<std::size_t>(index.as_int());
   out.varint(at);
   write_value(out, *what.first[at].what, value["value"]);
@@ -181,10 +178,10 @@ json read_integer(wire_reader& in, const shape& what) {
 
 json read_duration(wire_reader& in, const shape& what) {
   auto count = read_value(in, *what.first[0].what).as_double();
-  auto ms = what.nanoseconds != 0
-                ? count * static_cast<double>(what.nanoseconds) /
-                      static_cast<double>(nanoseconds_in_ms)
-                : count * 1000 / static_cast<double>(std::max<std::int64_t>(what.per_second, 1));
+  auto ms =
+      what.nanoseconds != 0
+          ? count * static_cast<double>(what.nanoseconds) / static_cast<double>(nanoseconds_in_ms)
+          : count * 1000 / static_cast<double>(std::max<std::int64_t>(what.per_second, 1));
   if (ms == std::floor(ms) && std::abs(ms) < 9e15) return json(static_cast<std::int64_t>(ms));
   return json(ms);
 }
@@ -222,8 +219,7 @@ json read_fields(wire_reader& in, const shape& what, std::uint64_t count) {
 
 std::string text_of(std::string_view bytes) {
   std::string out;
-  for (char c : bytes.substr(0, 10'000))
-    out += static_cast<unsigned char>(c) < 0x80 ? c : '?';
+  for (char c : bytes.substr(0, 10'000)) out += static_cast<unsigned char>(c) < 0x80 ? c : '?';
   return out;
 }
 
@@ -417,9 +413,10 @@ std::string describe_shape(const shape& what) {
     case shape_kind::tuple:
       break;
   }
-  std::string text(what.kind == shape_kind::aggregate ? unqualified(what.name)
-                   : what.kind == shape_kind::variant ? "one of "
-                                                      : "");
+  std::string text(
+      what.kind == shape_kind::aggregate ? unqualified(what.name)
+      : what.kind == shape_kind::variant ? "one of "
+                                         : "");
   text += '{';
   for (std::size_t i = 0; i < what.count; ++i) {
     if (i != 0) text += ", ";

@@ -23,9 +23,7 @@ struct trace_process {
   pid process;
   bool on = true;
 };
-struct take_lines {
-  using reply = std::vector<std::string>;
-};
+struct take_lines { using reply = std::vector<std::string>; };
 struct nobody_asked {};
 
 class session_events {

@@ -118,7 +118,8 @@ void offer_process_functions() {
       "Process.list", list,
       {.usage = "{sort = memory|mailbox|reductions|uptime, limit = 50, find = text} the largest "
                 "first"});
-  console::offer("Process.info", info, {.usage = "(pid) all that is known of it; nil: it has gone"});
+  console::offer(
+      "Process.info", info, {.usage = "(pid) all that is known of it; nil: it has gone"});
   console::offer(
       "Process.registered", [](const arguments&) { return texts(registered()); },
       {.usage = "() the registered names"});
@@ -133,7 +134,8 @@ void offer_process_functions() {
       "Process.monitor", watch, {.usage = "(pid) flush() will tell when and why it has ended"});
   console::offer(
       "Process.exit", end,
-      {.needs = role::admin, .usage = "(pid, reason) sends an exit signal; \"normal\" ends nobody, \"kill\" everybody"});
+      {.needs = role::admin,
+       .usage = "(pid, reason) sends an exit signal; \"normal\" ends nobody, \"kill\" everybody"});
 }
 
 }  // namespace roost::detail

@@ -23,8 +23,9 @@ std::vector<process_details> details_of_all(const std::vector<pid>& processes) {
     auto batch = std::make_shared<collector>();
     batch->left = end - at;
     auto done = batch->done.get_future();
-    spawn([batch, some = std::vector<pid>(processes.begin() + static_cast<std::ptrdiff_t>(at),
-                                          processes.begin() + static_cast<std::ptrdiff_t>(end))] {
+    spawn([batch, some = std::vector<pid>(
+                      processes.begin() + static_cast<std::ptrdiff_t>(at),
+                      processes.begin() + static_cast<std::ptrdiff_t>(end))] {
       auto count = [batch](std::optional<process_details> info) {
         std::lock_guard guard{batch->mutex};
         if (info) batch->found.push_back(std::move(*info));

@@ -48,14 +48,12 @@ void change_state(behavior& behavior, const json& changes) {
   std::vector<std::pair<const state_field*, wire_buffer>> all;
   // Everything is looked at before anything is changed.
   for (auto& change : changes.members()) {
-    auto found = std::find_if(fields.begin(), fields.end(), [&](auto& field) {
-      return field.name == change.key;
-    });
+    auto found = std::find_if(
+        fields.begin(), fields.end(), [&](auto& field) { return field.name == change.key; });
     if (found == fields.end())
       throw std::invalid_argument("expected a field of the state, got " + change.key);
     if (found->decode == nullptr)
-      throw std::invalid_argument(
-          "expected a field whose type can be typed, got " + change.key);
+      throw std::invalid_argument("expected a field whose type can be typed, got " + change.key);
     auto& one = all.emplace_back(&*found, wire_buffer{});
     wire_writer out{one.second};
     try {
@@ -73,12 +71,11 @@ void change_state(behavior& behavior, const json& changes) {
 /// Runs in the server, between two messages, in its turn.
 template <class F>
 json in_server(pid process, const char* what, F function) {
-  return pending<json>(
-             request{
-                 process, make_sys_request([function](behavior& behavior) -> message_ptr {
-                   return make_message<json>(message_kind::reply, function(behavior));
-                 }),
-                 call_timeout, what})
+  return pending<json>(request{
+                           process, make_sys_request([function](behavior& behavior) -> message_ptr {
+                             return make_message<json>(message_kind::reply, function(behavior));
+                           }),
+                           call_timeout, what})
       .get();
 }
 
@@ -163,8 +160,7 @@ known messages_of(pid process) {
       .get();
 }
 
-const understood_message& message_named(
-    const known& all, const std::string& name, pid process) {
+const understood_message& message_named(const known& all, const std::string& name, pid process) {
   const understood_message* found = nullptr;
   for (auto& one : all)
     if (one.type->name == name || unqualified(one.type->name) == name) found = &one;
@@ -180,8 +176,7 @@ const understood_message& message_named(
 json list_messages(const arguments& given) {
   auto list = json::array();
   for (auto& one : messages_of(given.process(0)))
-    list.push_back(
-        {{"message", signature(*one.type)}, {"kind", one.is_call ? "call" : "cast"}});
+    list.push_back({{"message", signature(*one.type)}, {"kind", one.is_call ? "call" : "cast"}});
   return list;
 }
 
@@ -270,7 +265,8 @@ void offer_server_functions() {
       "GenServer.call", do_call,
       admin("(pid, message, {field = value} or fields…) calls a server; answers its reply"));
   console::offer(
-      "GenServer.cast", do_cast, admin("(pid, message, {field = value} or fields…) casts to a server"));
+      "GenServer.cast", do_cast,
+      admin("(pid, message, {field = value} or fields…) casts to a server"));
 }
 
 }  // namespace roost::detail

@@ -52,11 +52,11 @@ namespace node {
 enum class tls { psk, certificates, off };
 
 struct options {
-  std::string name;              // name@host
-  std::string cookie = {};       // at least 128 bits; empty: that of cookie_file
-  std::string cookie_file = {};  // made with a random cookie when missing; empty: ~/.roost.cookie
+  std::string name;               // name@host
+  std::string cookie = {};        // at least 128 bits; empty: that of cookie_file
+  std::string cookie_file = {};   // made with a random cookie when missing; empty: ~/.roost.cookie
   std::string guest_cookie = {};  // of nodes that may only ask the console; empty: there are none
-  bool hidden = false;           // not listed by others, and not connected to by them on their own
+  bool hidden = false;            // not listed by others, and not connected to by them on their own
   std::string address = {};     // where to listen; empty: 127.0.0.1. 0.0.0.0 lets other machines in
   std::uint16_t port = 0;       // 0: any, told by the port mapper
   std::uint16_t epmd_port = 0;  // of the port mapper; 0: $ERL_EPMD_PORT, else 4369

@@ -16,7 +16,8 @@ bool says(const readiness& now, std::string_view reason) {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(endpoint_server, "a node is healthy while it answers, and says why it is not ready") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "a node is healthy while it answers, and says why it is not ready") {
   start({.routes = health_routes()});
   http_connection connection(port);
   auto alive = connection.get("/health");
@@ -28,14 +29,14 @@ TEST_CASE_FIXTURE(endpoint_server, "a node is healthy while it answers, and says
   CHECK(answer.status == 503);
   CHECK(answer.headers["cache-control"] == "no-store");
   CHECK(
-      answer.body ==
-      R"({"ready":false,"reasons":["the applications are starting or stopping"]})");
+      answer.body == R"({"ready":false,"reasons":["the applications are starting or stopping"]})");
   CHECK(endpoint::drain());
   CHECK(eventually([&] { return says(node_readiness(), "endpoint is draining"); }));
   CHECK(connection.get("/health").status == 200);
 }
 
-TEST_CASE_FIXTURE(endpoint_server, "checks of one's own and a number of nodes belong to readiness") {
+TEST_CASE_FIXTURE(
+    endpoint_server, "checks of one's own and a number of nodes belong to readiness") {
   start({.routes = health_routes()});
   add_readiness_check("database", [] { return false; });
   add_readiness_check("disk", []() -> bool { throw std::runtime_error("unreadable"); });
