@@ -65,6 +65,9 @@ class pub_sub {
     std::uint64_t unreachable = 0;  // broadcasts that could not be sent on
   };
   static counters statistics(std::string_view name);
+
+  /// Those that have been started.
+  static std::vector<std::string> names();
 };
 
 // --- subscribing ---------------------------------------------------------------------------------
