@@ -40,8 +40,9 @@ std::optional<std::string> path_of_cgroup(const std::string& root, std::string_v
     auto second = line.find(':', first + 1);
     if (first == line.npos || second == line.npos) continue;
     auto names = "," + line.substr(first + 1, second - first - 1) + ",";
-    bool wanted = controller.empty() ? names == ",,"
-                                     : names.find("," + std::string(controller) + ",") != names.npos;
+    bool wanted = controller.empty()
+                      ? names == ",,"
+                      : names.find("," + std::string(controller) + ",") != names.npos;
     if (wanted) return line.substr(second + 1);
   }
   return std::nullopt;

@@ -80,8 +80,7 @@ system_details system_info() {
   auto clock = detail::exact_now_ns();
   for (std::size_t i = 0; i < workers->size(); ++i)
     now.schedulers.push_back(details_of(workers->at(i), clock));
-  now.uptime =
-      std::chrono::duration_cast<std::chrono::milliseconds>(now.schedulers.front().wall);
+  now.uptime = std::chrono::duration_cast<std::chrono::milliseconds>(now.schedulers.front().wall);
   return now;
 }
 
