@@ -37,8 +37,10 @@ alarm_settings read_alarm_settings(const config& section) {
   read_check(section.section("files"), settings.files, 1);
   read_check(section.section("links"), settings.links, 1);
   read_check(section.section("mailboxes"), settings.mailboxes, 1e12);
-  settings.process_limit = section.get_in<std::size_t>(
-      "processes.limit", settings.process_limit, 1, 268'435'455);
+  settings.memory_limit =
+      section.get<byte_size>("memory.limit", byte_size{settings.memory_limit}).bytes;
+  settings.process_limit =
+      section.get_in<std::size_t>("processes.limit", settings.process_limit, 1, 268'435'455);
   settings.interfaces =
       section.get<std::vector<std::string>>("network.interfaces", settings.interfaces);
   settings.interface_speed = section.get_in<std::uint64_t>(
@@ -47,8 +49,8 @@ alarm_settings read_alarm_settings(const config& section) {
   settings.crash_loops_enabled = loops.get<bool>("enabled", settings.crash_loops_enabled);
   auto& limits = settings.loops;
   limits.raise = loops.get_in<std::size_t>("raise", limits.raise, 1, 10'000);
-  limits.clear =
-      loops.get_in<std::size_t>("clear", std::min(limits.clear, limits.raise - 1), 0, limits.raise - 1);
+  limits.clear = loops.get_in<std::size_t>(
+      "clear", std::min(limits.clear, limits.raise - 1), 0, limits.raise - 1);
   read_time(loops, "window", limits.window);
   return settings;
 }

@@ -27,6 +27,7 @@ struct alarm_settings {
   // Messages.
   alarm_check mailboxes = {.limits = {.raise = 10'000, .clear = 1'000}};
 
+  std::uint64_t memory_limit = 0;  // bytes of this program; 0: the cgroup's or the host's counts
   std::size_t process_limit = 1'048'576;
   std::vector<std::string> interfaces = {};  // empty: all that tell their speed
   std::uint64_t interface_speed = 0;         // bits per second, of those that tell none

@@ -1,12 +1,13 @@
 #include "operations/alarm_watch.hpp"
 #include "runtime/alarms.hpp"
-#include "runtime/blocking.hpp"
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/telemetry.hpp"
 #include <fmt/format.h>
 #include <algorithm>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 
 namespace roost::detail {
 namespace {
@@ -37,14 +38,12 @@ std::vector<node_sample::link> fullest_links() {
   std::vector<node_sample::link> all;
   for (auto& link : nodes.links())
     all.push_back(
-        {link.node, part_of(
-                        static_cast<double>(link.queued),
-                        static_cast<double>(nodes.options().buffer))});
+        {link.node,
+         part_of(static_cast<double>(link.queued), static_cast<double>(nodes.options().buffer))});
   std::sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.queued > b.queued; });
   return all;
 }
 
-/// Runs on the blocking pool.
 node_sample take_sample(const alarm_settings& settings) {
   node_sample sample;
   sample.system = system_info();
@@ -72,7 +71,7 @@ node_sample take_sample(const alarm_settings& settings) {
 // --- reports of supervisors ----------------------------------------------------------------------
 
 /// Filled in the processes of the supervisors, read by the watch.
-struct alarm_watch::heard_reports {
+struct node_watch::heard_reports {
   static constexpr auto handler = "roost.operations.alarms";
 
   explicit heard_reports(crash_loops::options options) : loops(options) {
@@ -105,55 +104,26 @@ struct alarm_watch::heard_reports {
   crash_loops loops;
 };
 
-// --- alarms --------------------------------------------------------------------------------------
+// --- the watch -----------------------------------------------------------------------------------
 
-alarm_watch::raised::~raised() {
-  for (auto& id : ids) clear_alarm(id);
+node_watch::node_watch(const alarm_settings& settings) : settings_(settings) {
+  if (settings_.crash_loops_enabled) reports_ = std::make_unique<heard_reports>(settings_.loops);
 }
 
-void alarm_watch::raised::set(const std::string& id, const std::string& description) {
+node_watch::~node_watch() {
+  for (auto& id : raised_) clear_alarm(id);
+}
+
+void node_watch::set(const std::string& id, const std::string& description) {
   set_alarm(id, description);
-  ids.insert(id);
+  raised_.insert(id);
 }
 
-void alarm_watch::raised::clear(const std::string& id) {
-  if (ids.erase(id) > 0) clear_alarm(id);
+void node_watch::clear(const std::string& id) {
+  if (raised_.erase(id) > 0) clear_alarm(id);
 }
 
-// --- the server ----------------------------------------------------------------------------------
-
-alarm_watch::alarm_watch(const alarm_settings& settings) : settings_(settings) {
-  if (settings_.crash_loops_enabled)
-    reports_ = std::make_shared<heard_reports>(settings_.loops);
-}
-alarm_watch::alarm_watch(alarm_watch&&) noexcept = default;
-alarm_watch& alarm_watch::operator=(alarm_watch&&) noexcept = default;
-alarm_watch::~alarm_watch() = default;
-
-init_result<alarm_watch> alarm_watch::init(const alarm_settings& settings) {
-  set_process_limit(settings.process_limit);
-  send_after(std::chrono::milliseconds(0), self(), look_due{});
-  return alarm_watch(settings);
-}
-
-std::string alarm_watch::format_status() const {
-  std::string text = "alarms set:";
-  for (auto& id : raised_.ids) text += " " + id;
-  return text;
-}
-
-void alarm_watch::handle_info(look_due) {
-  auto next = [this] { send_after(settings_.interval, self(), look_due{}); };
-  blocking([settings = settings_] { return take_sample(settings); })
-      .then(
-          [this, next](node_sample sample) {
-            look(std::move(sample));
-            next();
-          },
-          [next](const exit_reason&) { next(); });
-}
-
-void alarm_watch::look(node_sample sample) {
+void node_watch::look(node_sample sample) {
   check_system(sample);
   check_schedulers(sample);
   check_network(sample);
@@ -163,24 +133,28 @@ void alarm_watch::look(node_sample sample) {
 }
 
 template <class F>
-void alarm_watch::check(
+void node_watch::check(
     const alarm_check& check, const std::string& id, double value, time_point now, F describe) {
   if (!check.enabled) return;
   auto& threshold = thresholds_.try_emplace(id, check.limits).first->second;
   auto changed = threshold.update(value, now);
-  if (threshold.raised()) raised_.set(id, describe());  // says how bad it is now
-  if (changed == false) raised_.clear(id);
+  if (threshold.raised()) set(id, describe());  // says how bad it is now
+  if (changed == false) clear(id);
 }
 
-void alarm_watch::check_system(const node_sample& sample) {
+void node_watch::check_system(const node_sample& sample) {
   auto& now = sample.system;
   auto number = [](auto count) { return static_cast<double>(count); };
-  auto memory = part_of(number(now.memory.used), number(now.memory.limit));
+  bool own = settings_.memory_limit != 0;
+  auto memory = own ? part_of(number(now.memory.total), number(settings_.memory_limit))
+                    : part_of(number(now.memory.used), number(now.memory.limit));
   check(settings_.memory, "memory_high", memory, now.taken, [&] {
+    if (own)
+      return fmt::format(
+          "this node takes {} MiB, {} of its limit", now.memory.total >> 20, percent(memory));
     return fmt::format(
         "{} of the {}'s {} MiB are used, {} MiB of them by this node", percent(memory),
-        now.memory.of_a_cgroup ? "cgroup" : "host", now.memory.limit >> 20,
-        now.memory.total >> 20);
+        now.memory.of_a_cgroup ? "cgroup" : "host", now.memory.limit >> 20, now.memory.total >> 20);
   });
   auto processes = part_of(number(now.processes), number(now.process_limit));
   check(settings_.processes, "process_limit_near", processes, now.taken, [&] {
@@ -192,7 +166,7 @@ void alarm_watch::check_system(const node_sample& sample) {
   });
 }
 
-void alarm_watch::check_schedulers(const node_sample& sample) {
+void node_watch::check_schedulers(const node_sample& sample) {
   if (!before_) return;
   auto busy = scheduler_utilization(before_->system, sample.system);
   if (busy.empty()) return;
@@ -206,7 +180,7 @@ void alarm_watch::check_schedulers(const node_sample& sample) {
   });
 }
 
-void alarm_watch::check_network(const node_sample& sample) {
+void node_watch::check_network(const node_sample& sample) {
   if (!before_) return;
   auto passed = sample.system.taken - before_->system.taken;
   for (auto& [name, bytes] : sample.interfaces) {
@@ -223,12 +197,12 @@ void alarm_watch::check_network(const node_sample& sample) {
     constexpr std::string_view prefix = "network_saturated.";
     bool gone = entry.first.starts_with(prefix) &&
                 !sample.interfaces.contains(entry.first.substr(prefix.size()));
-    if (gone) raised_.clear(entry.first);
+    if (gone) clear(entry.first);
     return gone;
   });
 }
 
-void alarm_watch::check_traffic(const node_sample& sample) {
+void node_watch::check_traffic(const node_sample& sample) {
   auto now = sample.system.taken;
   auto& mailboxes = sample.mailboxes;
   auto longest = mailboxes.empty() ? 0.0 : static_cast<double>(mailboxes.front().length);
@@ -250,7 +224,7 @@ void alarm_watch::check_traffic(const node_sample& sample) {
   });
 }
 
-void alarm_watch::check_crash_loops(time_point now) {
+void node_watch::check_crash_loops(time_point now) {
   if (!reports_) return;
   std::string text;
   {
@@ -258,9 +232,56 @@ void alarm_watch::check_crash_loops(time_point now) {
     text = reports_->loops.describe(now);
   }
   if (text.empty())
-    raised_.clear("crash_loop");
+    clear("crash_loop");
   else
-    raised_.set("crash_loop", text);
+    set("crash_loop", text);
+}
+
+// --- the thread ----------------------------------------------------------------------------------
+
+class alarm_watch::looking {
+ public:
+  explicit looking(const alarm_settings& settings)
+      : settings_(settings), watch_(settings), thread_([this] { run(); }) {}
+  looking(const looking&) = delete;
+  looking& operator=(const looking&) = delete;
+  ~looking() {
+    {
+      std::lock_guard guard{mutex_};
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+ private:
+  void run() {
+    std::unique_lock guard{mutex_};
+    while (!stopping_) {
+      guard.unlock();
+      watch_.look(take_sample(settings_));
+      guard.lock();
+      changed_.wait_for(guard, settings_.interval, [this] { return stopping_; });
+    }
+  }
+
+  const alarm_settings settings_;
+  node_watch watch_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+alarm_watch::alarm_watch(const alarm_settings& settings)
+    : looking_(std::make_unique<looking>(settings)) {}
+alarm_watch::alarm_watch(alarm_watch&&) noexcept = default;
+alarm_watch& alarm_watch::operator=(alarm_watch&&) noexcept = default;
+alarm_watch::~alarm_watch() = default;
+
+init_result<alarm_watch> alarm_watch::init(const alarm_settings& settings) {
+  set_process_limit(settings.process_limit);
+  return alarm_watch(settings);
 }
 
 }  // namespace roost::detail

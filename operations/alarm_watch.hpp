@@ -2,8 +2,9 @@
 // network_saturated.INTERFACE, process_limit_near, file_limit_near, links_busy, long_mailboxes and
 // crash_loop. docs/alarms.md explains them.
 //
-// What takes time (files of /proc, the table of processes) is read on the blocking pool. The server
-// sets an alarm, and so it clears it, also when it ends.
+// It looks from a thread of its own: reading files of /proc would hold up a worker, and a node
+// whose workers are all held by handlers that block is just the one that somebody should hear of.
+// Who sets an alarm clears it, so all of them are cleared when the watch ends.
 #pragma once
 #include "operations/alarm_settings.hpp"
 #include "operations/network_load.hpp"
@@ -33,38 +34,23 @@ struct node_sample {
   std::vector<link> links;                      // the fullest first
 };
 
-class alarm_watch {
+/// What is known from one look to the next. One thread at a time.
+class node_watch {
  public:
-  static constexpr auto name = "operations.alarms";
-  using messages = roost::messages<>;
-  struct look_due {};
-  using infos = roost::messages<look_due>;
+  explicit node_watch(const alarm_settings& settings);
+  node_watch(const node_watch&) = delete;
+  node_watch& operator=(const node_watch&) = delete;
+  ~node_watch();
 
-  static init_result<alarm_watch> init(const alarm_settings& settings);
-  alarm_watch(alarm_watch&&) noexcept;
-  alarm_watch& operator=(alarm_watch&&) noexcept;
-  ~alarm_watch();
-
-  void handle_info(look_due);
-  std::string format_status() const;
+  void look(node_sample sample);
 
  private:
-  struct heard_reports;
-  /// The alarms that are set; clears them at the end.
-  struct raised {
-    raised() = default;
-    raised(raised&&) noexcept = default;
-    raised& operator=(raised&&) noexcept = default;
-    ~raised();
-    void set(const std::string& id, const std::string& description);
-    void clear(const std::string& id);
-    std::set<std::string> ids;
-  };
   using time_point = std::chrono::steady_clock::time_point;
+  struct heard_reports;
 
-  explicit alarm_watch(const alarm_settings& settings);
-  void look(node_sample sample);
-  /// A part of what there is; `describe` is asked only when the alarm is set.
+  void set(const std::string& id, const std::string& description);
+  void clear(const std::string& id);
+  /// `describe` is asked only while the alarm is set.
   template <class F>
   void check(
       const alarm_check& check, const std::string& id, double value, time_point now, F describe);
@@ -75,10 +61,28 @@ class alarm_watch {
   void check_crash_loops(time_point now);
 
   alarm_settings settings_;
-  raised raised_;
+  std::set<std::string> raised_;
   std::map<std::string, threshold> thresholds_;  // by the alarm's id
   std::optional<node_sample> before_;
-  std::shared_ptr<heard_reports> reports_;
+  std::unique_ptr<heard_reports> reports_;
+};
+
+/// The child of the supervisor: the thread lives as long as it.
+class alarm_watch {
+ public:
+  static constexpr auto name = "operations.alarms";
+  using messages = roost::messages<>;
+
+  static init_result<alarm_watch> init(const alarm_settings& settings);
+  alarm_watch(alarm_watch&&) noexcept;
+  alarm_watch& operator=(alarm_watch&&) noexcept;
+  ~alarm_watch();
+
+ private:
+  class looking;
+  explicit alarm_watch(const alarm_settings& settings);
+
+  std::unique_ptr<looking> looking_;
 };
 
 }  // namespace roost::detail

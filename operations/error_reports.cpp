@@ -8,12 +8,17 @@ std::string text_of(const telemetry::values& metadata, std::string_view name) {
   return value != nullptr ? value->to_string() : std::string();
 }
 
-/// "{error, std::runtime_error, "no paper"}" → its type and what it said.
-bool split_error(std::string_view reason, std::string& type, std::string& message) {
+/// "{error, std::runtime_error, "no paper", chat::room}" → its type and what it said.
+bool split_error(
+    std::string_view reason, std::string_view where, std::string& type, std::string& message) {
   constexpr std::string_view begin = "{error, ";
   if (!reason.starts_with(begin) || !reason.ends_with('}')) return false;
   reason.remove_prefix(begin.size());
   reason.remove_suffix(1);
+  if (!where.empty() && reason.ends_with(where)) {
+    reason.remove_suffix(where.size());
+    if (reason.ends_with(", ")) reason.remove_suffix(2);
+  }
   auto quote = reason.find(", \"");
   type = reason.substr(0, quote);
   message.clear();
@@ -39,11 +44,11 @@ void note(
 tracked_error crash(const telemetry::values& metadata) {
   tracked_error error;
   auto reason = text_of(metadata, "reason");
-  if (!split_error(reason, error.type, error.message)) {
+  error.where = text_of(metadata, "where");
+  if (!split_error(reason, error.where, error.type, error.message)) {
     error.type = "exit";
     error.message = reason;
   }
-  error.where = text_of(metadata, "where");
   if (error.where.empty()) error.where = text_of(metadata, "initial_call");
   note(error, metadata, "process", "process");
   note(error, metadata, "name", "name");

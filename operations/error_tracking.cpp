@@ -53,14 +53,13 @@ class tracking {
       deliver(settings_.webhook, error_notice(verdict.group, &rule, node::self()));
     if (!verdict.for_sentry || !settings_.sentry) return;
     sentry_origin origin{
-        .node = node::self(),
-        .release = release().version,
-        .environment = settings_.environment};
+        .node = node::self(), .release = release().version, .environment = settings_.environment};
     deliver(
         {.to = destination::sentry,
          .url = settings_.sentry->envelope_url,
-         .headers = {{"content-type", "application/x-sentry-envelope"},
-                     {"x-sentry-auth", sentry_auth(*settings_.sentry)}},
+         .headers =
+             {{"content-type", "application/x-sentry-envelope"},
+              {"x-sentry-auth", sentry_auth(*settings_.sentry)}},
          .body = sentry_envelope(verdict.group, origin)});
   }
 

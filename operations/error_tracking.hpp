@@ -5,7 +5,8 @@
 //
 //   for (auto& group : roost::error_groups())           // the newest first
 //     print(group.fingerprint, group.count, group.type, group.message);
-//   roost::clear_error(fingerprint);                    // it is solved; when it comes again, it is new
+//   roost::clear_error(fingerprint);                    // it is solved; when it comes again, it is
+//   new
 //
 //   roost::track_error({.type = "db_timeout", .message = "no answer within 5 s",
 //                       .where = "orders", .severity = roost::log_level::warning});
@@ -13,7 +14,8 @@
 // Errors are equal when their type, the place, the functions of the stack and the message are, with
 // pids, numbers and addresses replaced. At most `operations.errors.max_groups` are kept; the one
 // that was seen longest ago goes. Of more than `max_per_second` the rest is only counted. Secrets
-// (passwords, tokens, …: `operations.errors.filter`) are taken out of messages before they are kept.
+// (passwords, tokens, …: `operations.errors.filter`) are taken out of messages before they are
+// kept.
 //
 // Rules say of which errors a webhook is told, and a Sentry-compatible server gets them too:
 // docs/errors.md.

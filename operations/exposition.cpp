@@ -42,8 +42,7 @@ void exposition::gauge(std::string_view name, std::string_view help, double valu
 void exposition::histogram(
     std::string_view name, std::string_view help, std::span<const double> bounds,
     std::span<const std::uint64_t> counts, double sum, labels labels) {
-  auto& histogram =
-      pages_->add(name, help, MetricType::Histogram, std::move(labels)).histogram;
+  auto& histogram = pages_->add(name, help, MetricType::Histogram, std::move(labels)).histogram;
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     total += counts[i];

@@ -21,9 +21,9 @@
 //
 // which answers from what has been counted and never waits. Who may read it is up to that endpoint.
 //
-// Tags are labels: take words of a short list, never a topic or a user. After `max_series` different
-// combinations the rest is counted together, with every tag as "(other)". Without tags an event
-// costs some 10 ns, with tags a look-up more.
+// Tags are labels: take words of a short list, never a topic or a user. After `max_series`
+// different combinations the rest is counted together, with every tag as "(other)". Without tags an
+// event costs some 10 ns, with tags a look-up more.
 //
 // Errors: operations() throws std::invalid_argument for a name of one word, one that occurs twice
 // and buckets that do not rise. An event without the measurement is left out.

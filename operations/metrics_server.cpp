@@ -170,7 +170,8 @@ std::string metrics_text() {
     if (gathers) texts = board.others;
   }
   if (!gathers) return detail::own_text({});
-  if (first) abcast({node::self()}, detail::metrics_server::name, detail::metrics_server::gather_now{});
+  if (first)
+    abcast({node::self()}, detail::metrics_server::name, detail::metrics_server::gather_now{});
   texts.insert(texts.begin(), detail::own_text(node::self()));
   return detail::merge_texts(texts);
 }

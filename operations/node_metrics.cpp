@@ -40,16 +40,23 @@ std::array<counted_event, 9>& counted_events() {
   static std::array<counted_event, 9> events{{
       {"libcluster.connect_node.ok", connects, connects_help, {{"result", "ok"}}},
       {"libcluster.connect_node.error", connects, connects_help, {{"result", "error"}}},
-      {"libcluster.disconnect_node.ok", "roost_discovery_disconnects_total",
-       "Nodes that discovery has disconnected.", {}},
+      {"libcluster.disconnect_node.ok",
+       "roost_discovery_disconnects_total",
+       "Nodes that discovery has disconnected.",
+       {}},
       {"roost.discovery.look.ok", looks, looks_help, {{"result", "ok"}}},
       {"roost.discovery.look.error", looks, looks_help, {{"result", "error"}}},
       {"roost.node.up", "roost_node_ups_total", "Connections to nodes that came up.", {}},
       {"roost.node.down", "roost_node_downs_total", "Connections to nodes that were lost.", {}},
-      {"roost.node.busy", "roost_link_busy_total",
-       "How often a process had to wait for a link to another node.", {}},
-      {"roost.mailbox.dropped", "roost_mailbox_dropped_total",
-       "Messages that full mailboxes have dropped.", {}, "count"},
+      {"roost.node.busy",
+       "roost_link_busy_total",
+       "How often a process had to wait for a link to another node.",
+       {}},
+      {"roost.mailbox.dropped",
+       "roost_mailbox_dropped_total",
+       "Messages that full mailboxes have dropped.",
+       {},
+       "count"},
   }};
   return events;
 }
@@ -70,7 +77,8 @@ void show_vm(exposition& page) {
   page.gauge("roost_process_limit", "How many there should be at most.", number(now.process_limit));
   constexpr auto memory = "roost_memory_bytes";
   constexpr auto memory_help =
-      "Memory: of this program (total), of its processes, and used and limit of the cgroup or host.";
+      "Memory: of this program (total), of its processes, and used and limit of the cgroup or "
+      "host.";
   page.gauge(memory, memory_help, number(now.memory.total), {{"kind", "total"}});
   page.gauge(memory, memory_help, number(now.memory.processes), {{"kind", "processes"}});
   page.gauge(memory, memory_help, number(now.memory.used), {{"kind", "used"}});
@@ -118,8 +126,7 @@ void show_endpoint(exposition& page, const std::string& name) {
   auto refused = [&](std::string_view reason, std::uint64_t count) {
     auto labels = which;
     labels.emplace_back("reason", reason);
-    page.counter(
-        "roost_refused_total", "Connections and sockets refused.", number(count), labels);
+    page.counter("roost_refused_total", "Connections and sockets refused.", number(count), labels);
   };
   refused("connections", now.refused_connections);
   refused("sockets", now.refused_sockets);
@@ -199,7 +206,8 @@ void show_pub_sub(exposition& page) {
     auto show = [&](std::string_view what, std::uint64_t count) {
       page.counter(
           "roost_pub_sub_messages_total",
-          "Broadcasts between nodes: sent, received, received without a subscriber here (unwanted), "
+          "Broadcasts between nodes: sent, received, received without a subscriber here "
+          "(unwanted), "
           "not sent (unreachable).",
           number(count), {{"pub_sub", name}, {"what", std::string(what)}});
     };
@@ -296,8 +304,7 @@ void count_events() {
 }
 
 void stop_counting_events() {
-  for (auto& one : counted_events())
-    telemetry::detach(handler_of(one));
+  for (auto& one : counted_events()) telemetry::detach(handler_of(one));
   telemetry::detach(events_handler);
 }
 

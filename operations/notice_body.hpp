@@ -14,8 +14,7 @@ std::string rfc3339(std::chrono::system_clock::time_point time);
 std::string valid_utf8(std::string_view text);
 
 /// {"event": "error", "reason": "first" or "frequency", …}. `rule`: null for the first.
-std::string error_notice(
-    const error_group& group, const error_rule* rule, const std::string& node);
+std::string error_notice(const error_group& group, const error_rule* rule, const std::string& node);
 
 /// {"event": "alarm", "state": "set" or "clear", …}
 std::string alarm_notice(

@@ -24,8 +24,7 @@ std::optional<std::chrono::milliseconds> read_retry_after(std::string_view text)
   unsigned seconds = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error == std::errc() && end == text.data() + text.size())
-    return std::min<std::chrono::milliseconds>(
-        std::chrono::seconds(seconds), longest_retry_after);
+    return std::min<std::chrono::milliseconds>(std::chrono::seconds(seconds), longest_retry_after);
   std::tm date{};
   if (::strptime(std::string(text).c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date) == nullptr)
     return std::nullopt;
@@ -107,12 +106,12 @@ struct alarm_handler {
 
   explicit alarm_handler(const webhook& to) {
     telemetry::detach(id);
-    auto tell = [to](std::string_view event, const telemetry::values&,
-                     const telemetry::values& metadata) {
-      auto state = event.substr(event.rfind('.') + 1);
-      auto text = [&](std::string_view name) { return metadata[name].to_string(); };
-      deliver(to, alarm_notice(state, text("alarm"), text("description"), node::self()));
-    };
+    auto tell =
+        [to](std::string_view event, const telemetry::values&, const telemetry::values& metadata) {
+          auto state = event.substr(event.rfind('.') + 1);
+          auto text = [&](std::string_view name) { return metadata[name].to_string(); };
+          deliver(to, alarm_notice(state, text("alarm"), text("description"), node::self()));
+        };
     telemetry::attach_many(id, {"roost.alarm.set", "roost.alarm.clear"}, tell);
   }
   alarm_handler(const alarm_handler&) = delete;
@@ -178,9 +177,7 @@ void notice_server::send_first(destination to) {
   blocking(std::move(ask))
       .then(
           [this, to](answer answer) { answered(to, answer); },
-          [this, to](const exit_reason& reason) {
-            answered(to, {.error = reason.to_string()});
-          });
+          [this, to](const exit_reason& reason) { answered(to, {.error = reason.to_string()}); });
 }
 
 void notice_server::answered(destination to, const answer& answer) {

@@ -31,8 +31,7 @@ std::size_t value_after(std::string_view text, std::size_t at) noexcept {
   if (at >= text.size()) return none;
   // "std::token::check" names no value.
   if (text[at] == ':' && at + 1 < text.size() && text[at + 1] == ':') return none;
-  if (text.substr(at).starts_with("%3D") || text.substr(at).starts_with("%3d"))
-    return at + 3;
+  if (text.substr(at).starts_with("%3D") || text.substr(at).starts_with("%3d")) return at + 3;
   if (text[at] != '=' && text[at] != ':') return none;
   ++at;
   if (at < text.size() && text[at] == '>') ++at;

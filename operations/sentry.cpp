@@ -3,8 +3,8 @@
 #include "operations/notice_body.hpp"
 #include "runtime/net/http_client.hpp"
 #include <openssl/rand.h>
-#include <array>
 #include <algorithm>
+#include <array>
 
 namespace roost::detail {
 namespace {

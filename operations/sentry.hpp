@@ -22,9 +22,9 @@ sentry_dsn parse_sentry_dsn(std::string_view text);
 std::string sentry_auth(const sentry_dsn& dsn);
 
 struct sentry_origin {
-  std::string node;
-  std::string release;
-  std::string environment;
+  std::string node = {};
+  std::string release = {};
+  std::string environment = {};
 };
 
 /// The body of the request.

@@ -26,8 +26,10 @@ class threshold {
 
   /// What has changed: true, it is raised; false, it is cleared.
   std::optional<bool> update(double value, time_point now) {
-    if (value < options_.raise) above_since_.reset();
-    else if (!above_since_) above_since_ = now;
+    if (value < options_.raise)
+      above_since_.reset();
+    else if (!above_since_)
+      above_since_ = now;
     if (!raised_ && above_since_ && now - *above_since_ >= options_.sustained)
       return raised_ = true;
     if (raised_ && value < options_.clear) return raised_ = false;

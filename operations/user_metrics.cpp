@@ -11,8 +11,7 @@ constexpr auto separator = '\x1f';
 constexpr auto other = "(other)";
 
 const std::vector<double>& default_buckets() {
-  static const std::vector<double> bounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-                                          0.5,   1,    2.5,   5,    10};
+  static const std::vector<double> bounds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
   return bounds;
 }
 
@@ -156,8 +155,8 @@ void user_metric::show(exposition& page) const {
     exposition::labels labels;
     for (std::size_t i = 0; i < series.tags.size(); ++i)
       labels.emplace_back(metric_name(options.tags[i]), series.tags[i]);
-    auto help = options.description.empty() ? "Of the event " + options.event + "."
-                                            : options.description;
+    auto help =
+        options.description.empty() ? "Of the event " + options.event + "." : options.description;
     if (definition_.kind == metrics::kind::distribution)
       page.histogram(name_, help, options.buckets, counts, sum, std::move(labels));
     else if (definition_.kind == metrics::kind::last_value)
@@ -177,8 +176,9 @@ user_metrics::user_metrics(const std::vector<metrics::definition>& definitions) 
     telemetry::detach(id);  // of one that was killed before it could
     telemetry::attach(
         id, metric->definition().options.event,
-        [metric](std::string_view, const telemetry::values& measurements,
-                 const telemetry::values& metadata) { metric->take(measurements, metadata); });
+        [metric](
+            std::string_view, const telemetry::values& measurements,
+            const telemetry::values& metadata) { metric->take(measurements, metadata); });
     all_.push_back(std::move(metric));
   }
 }

@@ -52,7 +52,7 @@ class user_metric {
 
   metrics::definition definition_;
   std::string name_;
-  double scale_ = 1;  // from the measurement to what is shown
+  double scale_ = 1;                  // from the measurement to what is shown
   std::unique_ptr<one_series> only_;  // without tags
   mutable std::shared_mutex mutex_;
   boost::unordered_flat_map<std::string, std::unique_ptr<one_series>, text_hash, std::equal_to<>>

@@ -85,7 +85,8 @@ std::vector<std::string> take_thrown_stack(std::uint64_t process) {
 
 // The linker takes this one for the whole program, the C++ library included, and the next one in
 // the order of loading is the library's.
-// The compiler has declared the name for itself, with other types, so ours is told to the assembler.
+// The compiler has declared the name for itself, with other types, so ours is told to the
+// assembler.
 extern "C" [[noreturn]] void roost_throw(
     void* object, std::type_info* type, void (*destroy)(void*)) __asm__("__cxa_throw");
 
