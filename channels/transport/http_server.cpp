@@ -1,4 +1,5 @@
 #include "channels/transport/http_server.hpp"
+#include "channels/meters.hpp"
 #include "channels/socket_process.hpp"
 #include "channels/transport/deflate.hpp"
 #include "channels/transport/http_answers.hpp"
@@ -259,7 +260,7 @@ class http_session final : public connection {
   void handle(request& message) {
     keep_alive_ = message.keep_alive() && !draining_;
     auto path = path_of(message);
-    if (request_stop.enabled()) handling_since_ = std::chrono::steady_clock::now();
+    handling_since_ = std::chrono::steady_clock::now();
     telemetry::execute(
         request_start, {}, {{"path", path}, {"method", view(message.method_string())}});
     bool head = message.method() == http::verb::head;
@@ -469,9 +470,15 @@ class http_session final : public connection {
   // --- writing -----------------------------------------------------------------------------------
 
   void respond(const http_response& response, bool head) {
-    telemetry::execute(
-        request_stop, {{"duration", std::chrono::steady_clock::now() - handling_since_}},
-        {{"status", response.status}});
+    // A request that could not be read was never handled.
+    auto since = std::exchange(handling_since_, {});
+    auto took = since == std::chrono::steady_clock::time_point()
+                    ? std::chrono::nanoseconds(0)
+                    : std::chrono::steady_clock::now() - since;
+    auto& counts = meters::here();
+    counts.responses[static_cast<std::size_t>(std::clamp(response.status / 100, 0, 5))].add();
+    counts.request.observe(took);
+    telemetry::execute(request_stop, {{"duration", took}}, {{"status", response.status}});
     bool has_body = response.status != 304 && response.status != 204;
     auto size = file_.left != 0 ? file_.left : response.body.size();
     if (draining_) keep_alive_ = false;
@@ -548,7 +555,7 @@ class http_session final : public connection {
   std::size_t sent_ = 0;
   std::size_t requests_ = 0;
   std::uint64_t since_ = 0;
-  std::chrono::steady_clock::time_point handling_since_;  // for telemetry
+  std::chrono::steady_clock::time_point handling_since_;  // of the present request
   bool begun_ = false;                                    // the PROXY header is behind us
   bool counted_ = false;                                  // by the admission
   bool head_ = false;                                     // of the exchange

@@ -1,5 +1,6 @@
 #include "channels/transport/long_poll.hpp"
 #include "channels/endpoint_context.hpp"
+#include "channels/meters.hpp"
 #include "runtime/logger.hpp"
 #include <openssl/rand.h>
 
@@ -98,6 +99,7 @@ void long_poll_session::put(std::string message) {
 }
 
 void long_poll_session::write(encoded kind, std::string_view message) {
+  meters::here().messages_out.add();
   put(kind == encoded::binary ? text_of_binary(message) : std::string(message));
 }
 
