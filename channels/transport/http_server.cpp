@@ -82,10 +82,10 @@ class http_session final : public connection {
           shaking_hands ? "handshake_timeout" : "request_timeout");
     end();
   }
-  /// Whoever waits for an answer gets it, and then the connection ends.
+  /// Whoever has asked gets the answer, and then the connection ends.
   void drain() override {
     draining_ = true;
-    if (!exchange_ && output_.empty() && file_.left == 0) end();
+    if (!exchange_ && output_.empty() && file_.left == 0 && !has_asked()) end();
   }
   void cut() override { end(); }
   bool is_socket() const noexcept override { return false; }
@@ -113,6 +113,13 @@ class http_session final : public connection {
     for (auto& mount : endpoint_->spec.sockets)
       if (mount.options.longpoll) largest = std::max(largest, mount.options.longpoll->max_body);
     return largest;
+  }
+
+  /// A part of a request is here, or in the kernel, which epoll will tell of.
+  bool has_asked() const {
+    char byte;
+    return !input_.empty() || parser_->got_some() ||
+           ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
   }
 
   void end() {
@@ -257,7 +264,8 @@ class http_session final : public connection {
   }
 
   void handle(request& message) {
-    keep_alive_ = message.keep_alive() && !draining_;
+    // A balancer that keeps connections for later is told that there is no later.
+    keep_alive_ = message.keep_alive() && !draining_ && !endpoint_->admission->leaving();
     auto path = path_of(message);
     if (request_stop.enabled()) handling_since_ = std::chrono::steady_clock::now();
     telemetry::execute(
