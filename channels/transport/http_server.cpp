@@ -440,22 +440,18 @@ class http_session final : public connection {
     if (token.empty()) token = wish->request.params["token"].value_or("");
     poll_request poll{
         .what = method == http::verb::get ? poll_request::kind::poll : poll_request::kind::publish,
-        .session = read_poll_token(*endpoint_, options, token),
-        .begin = {}};
+        .session = read_poll_token(*endpoint_, options, token)};
+    bool gone = poll.session && !poll.session->process;
     if (method == http::verb::post) {
-      if (!poll.session) return respond(poll_response(publish_answer(410)), head);
+      if (!poll.session || gone) return respond(poll_response(publish_answer(410)), head);
       auto body = parse_poll_body(view(message[http::field::content_type]), message.body());
       if (!body) return respond(plain_response(400, "Bad Request"), head);
       poll.messages = std::move(*body);
     }
+    if (gone) return respond(session_is_lost(), head);
     head_ = head;
     exchange_ = local_ptr<http_exchange>(new http_exchange(this));
-    // std::function wants to copy what it holds.
-    auto begin = std::make_shared<detail::http_session::wish>(std::move(*wish));
-    if (!poll.session) return begin_session(*begin, options);
-    poll.begin = [this, exchange = exchange_, begin, options] {
-      if (exchange->is_open()) begin_session(*begin, options);
-    };
+    if (!poll.session) return begin_session(*wish, options);
     run_poll(exchange_, endpoint_, options, std::move(poll));
   }
 

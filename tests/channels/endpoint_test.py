@@ -130,6 +130,9 @@ class LongPolling(unittest.TestCase):
         self.assertTrue(eventually(lambda: not other.stats()["nodes"]))
         self.assertEqual(
             self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=other)["status"], 410)
+        # Which makes phoenix.js join its channels again; a new session alone would not.
+        self.assertEqual(self.ask(node=other)["status"], 500)
+        self.token = ""
         self.assertEqual(self.ask(node=other)["status"], 410)
         self.assertNotEqual(self.token, before)
         self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=other)
