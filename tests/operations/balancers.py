@@ -292,7 +292,11 @@ class Herd:
     def ask(self, what):
         for part in self.parts:
             part.stdin.write(what + "\n")
-        return [json.loads(part.stdout.readline()) for part in self.parts]
+        lines = [part.stdout.readline() for part in self.parts]
+        if "" in lines:
+            codes = [part.wait() for part, line in zip(self.parts, lines) if not line]
+            raise RuntimeError(f"expected the herd to live, got its end with {codes}")
+        return [json.loads(line) for line in lines]
 
     def joined(self):
         return sum(self.ask("joined"))

@@ -10,6 +10,7 @@ import { WebSocketTransport } from '../conformance/browser.mjs';
 const { Socket, LongPoll } = createRequire(
   new URL('../conformance/browser.mjs', import.meta.url))('phoenix');
 const [url, count, first, polls] = process.argv.slice(2);
+console.log = () => {};   // phoenix.js writes when a poll meets a 503, and stdout is ours
 
 class Client {
   constructor(number) {
@@ -74,6 +75,7 @@ async function arrive() {
 }
 
 readline.createInterface({ input: process.stdin })
-  .on('line', async line => console.log(JSON.stringify(await commands[line]())))
+  .on('line', async line =>
+    process.stdout.write(JSON.stringify(await commands[line]()) + '\n'))
   .on('close', () => process.exit());
 await arrive();
