@@ -331,8 +331,7 @@ child_spec endpoint::child_spec(options options) {
       .start = detail::starter(
           [options] { return std::make_unique<detail::endpoint_process>(options); }, options.name,
           true),
-      .shutdown =
-          options.drainer.delay + options.drainer.shutdown + std::chrono::seconds(5),
+      .shutdown = options.drainer.delay + options.drainer.shutdown + std::chrono::seconds(5),
       .type = child_type::supervisor};
 }
 

@@ -34,7 +34,8 @@
 //
 // Drain. When the endpoint stops, or endpoint::drain is called, endpoint::ready turns false.
 // After `drainer.delay`, in which everybody is still served, new sockets are refused with 503 and
-// Retry-After, those there are closed in batches with 1012, and what is left at the deadline is cut.
+// Retry-After, those there are closed in batches with 1012, and what is left at the deadline is
+// cut.
 //
 // Configuration. The section with the endpoint's name overrides numbers, addresses and files; all
 // keys are in docs/endpoint.md.

@@ -122,7 +122,7 @@ void run_poll(
 http_response poll_response(std::string body);
 
 /// To a poll of a session that has ended, with its node perhaps. A new session (410) would be none:
-/// phoenix.js goes on then as if its channels were still joined. At 500 it connects and joins again.
+/// phoenix.js goes on then as if its channels were joined. At 500 it connects and joins again.
 http_response session_is_lost();
 
 }  // namespace roost::detail

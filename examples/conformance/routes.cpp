@@ -64,8 +64,7 @@ http_response broadcast(const http_request& request) {
 
 /// Whom the node takes for the client, behind a balancer.
 http_response peer(const http_request& request) {
-  return roost::json_response(
-      200, {{"peer", request.peer_address}, {"node", roost::node_name()}});
+  return roost::json_response(200, {{"peer", request.peer_address}, {"node", roost::node_name()}});
 }
 
 http_response stats(const http_request& /*request*/) {

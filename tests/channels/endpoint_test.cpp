@@ -360,8 +360,9 @@ TEST_CASE_FIXTURE(
 TEST_CASE_FIXTURE(
     endpoint_server, "before a drain balancers have time to notice, and newcomers are served") {
   log_capture log;
-  start({.routes = {get("/hello", [](const http_request&) { return http_response{}; })},
-         .drainer = {.delay = 500ms, .shutdown = 3s}});
+  start(
+      {.routes = {get("/hello", [](const http_request&) { return http_response{}; })},
+       .drainer = {.delay = 500ms, .shutdown = 3s}});
   test_client before(port);
   http_connection kept(port);
   CHECK(kept.get("/hello").headers.count("connection") == 0);

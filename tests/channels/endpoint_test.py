@@ -138,6 +138,15 @@ class LongPolling(unittest.TestCase):
         self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=other)
         self.assertEqual(len(self.ask(node=other)["messages"]), 1)
 
+    def test_when_its_node_was_started_again_the_client_gets_a_new_session(self):
+        owner = self.nodes[0]
+        self.ask(node=owner)
+        self.assertEqual(owner.stop_process(), 0)
+        owner.start()
+        self.assertEqual(self.ask(node=owner)["status"], 500)
+        self.assertEqual(
+            self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=owner)["status"], 410)
+
     def test_while_its_node_is_frozen_a_batch_is_not_known_to_have_arrived(self):
         owner, other = self.nodes
         self.ask(mount="/small", node=owner)

@@ -124,7 +124,9 @@ class ProxyProtocol(unittest.TestCase):
         self.addCleanup(balancer.stop)
         names = {name_of(node) for node in nodes}
         self.assertTrue(eventually(lambda: balancer.nodes() == names))
-        self.assertEqual(balancer.ask(source="127.6.7.9")[2]["peer"], "127.6.7.9")
+        forged = {"X-Forwarded-For": "203.0.113.9"}
+        answer = balancer.ask(source="127.6.7.9", headers=forged)[2]
+        self.assertEqual(answer["peer"], "127.6.7.9")
         self.assertEqual(WebSocket(balancer.port).status, 101)
 
 
