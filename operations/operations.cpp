@@ -2,6 +2,7 @@
 #include "channels/endpoint_config.hpp"
 #include "channels/pub_sub.hpp"
 #include "operations/console/console_server.hpp"
+#include "operations/dashboard/dashboard.hpp"
 #include "operations/health.hpp"
 #include "operations/readiness.hpp"
 
@@ -16,6 +17,7 @@ endpoint_spec own_endpoint() {
       .name = own_name, .pub_sub = own_pub_sub, .http = {.port = 4100, .enabled = false}};
   for (auto& route : health_routes()) spec.routes.push_back(route);
   detail::apply_configuration(spec);
+  detail::add_dashboard(spec);
   return spec;
 }
 
