@@ -1,13 +1,13 @@
 // private: who may come to the dashboard, and how that is known.
 //
 // With `user` and `password`: HTTP's basic authentication. With `token`: a header
-// "authorization: Bearer …", or the token typed into a form, which is answered with a signed cookie.
-// With neither, whoever reaches the endpoint may: so it must listen on loopback only, and is asked
-// for by a name of this machine, as a page of the web could otherwise have its own name resolve to
-// 127.0.0.1 and read along.
+// "authorization: Bearer …", or the token typed into a form, which is answered with a signed
+// cookie. With neither, whoever reaches the endpoint may: so it must listen on loopback only, and
+// is asked for by a name of this machine, as a page of the web could otherwise have its own name
+// resolve to 127.0.0.1 and read along.
 //
-// A WebSocket of a page carries no header of its own choice, so the page asks for a token that holds
-// for a minute, and shows it when it connects.
+// A WebSocket of a page carries no header of its own choice, so the page asks for a token that
+// holds for a minute, and shows it when it connects.
 //
 // All comparisons take as long whatever was guessed. Thread safety: any thread.
 // Sources: RFC 7617, RFC 6750, Phoenix.LiveDashboard.

@@ -42,7 +42,8 @@ http_response guarded(http_response response) {
   auto& headers = response.headers;
   headers.emplace_back(
       "content-security-policy",
-      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+      "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
+      "'self'; "
       "base-uri 'none'; form-action 'self'; frame-ancestors 'none'");
   headers.emplace_back("x-frame-options", "DENY");
   headers.emplace_back("x-content-type-options", "nosniff");
@@ -179,8 +180,8 @@ void check(const config& section, const endpoint_spec& spec) {
   if (!now.password.empty() || !now.token.empty()) return;
   bool local = (!spec.http.enabled || is_loopback_address(spec.http.ip)) &&
                (spec.https.certfile.empty() || is_loopback_address(spec.https.ip));
-  bool behind = !spec.trusted_proxies.empty() || spec.http.proxy_protocol ||
-                spec.https.proxy_protocol;
+  bool behind =
+      !spec.trusted_proxies.empty() || spec.http.proxy_protocol || spec.https.proxy_protocol;
   if (local && !behind) return;
   throw section.error(
       "dashboard.enabled",
@@ -202,15 +203,15 @@ void add_dashboard(endpoint_spec& spec) {
   now.user = section.get<std::string>("dashboard.user", "admin");
   now.password = section.get<std::string>("dashboard.password", "");
   now.token = section.get<std::string>("dashboard.token", "");
-  now.allow_destructive_actions =
-      section.get<bool>("dashboard.allow_destructive_actions", false);
+  now.allow_destructive_actions = section.get<bool>("dashboard.allow_destructive_actions", false);
   now.https_only = !spec.http.enabled;
   secret_key_base() = spec.secret_key_base;
   bool serves = spec.http.enabled || !spec.https.certfile.empty();
   if (!enabled) return;
   if (!serves)
     throw section.error(
-        "dashboard.enabled", "false unless http.enabled or an https.certfile lets the endpoint listen");
+        "dashboard.enabled",
+        "false unless http.enabled or an https.certfile lets the endpoint listen");
   check(section, spec);
   spec.routes.push_back(get("/dashboard", show));
   spec.routes.push_back(get("/dashboard/assets/:file", asset));
@@ -218,7 +219,11 @@ void add_dashboard(endpoint_spec& spec) {
   spec.routes.push_back(post("/dashboard/sign_in", sign_in_by_form));
   spec.routes.push_back(post("/dashboard/sign_out", sign_out));
   socket_options options{
-      .max_frame_size = 256 * 1024, .compress = true, .auth_token = true, .max_outbound = 16 << 20};
+      .max_frame_size = 256 * 1024,
+      .compress = true,
+      .auth_token = true,
+      .max_outbound = 16 << 20,
+      .log = false};
   // The page is opened by whatever name this machine has, and only that page may connect.
   if (section.kind("check_origin") == config_kind::absent) options.check_origin = same_origin;
   spec.sockets.push_back(socket_at<dashboard_socket>("/dashboard/socket", options));

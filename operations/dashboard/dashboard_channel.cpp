@@ -1,8 +1,9 @@
+#include "operations/dashboard/dashboard_channel.hpp"
+#include "channels/endpoint.hpp"
 #include "operations/console/console_server.hpp"
 #include "operations/console/dynamic.hpp"
 #include "runtime/distribution/node.hpp"
-#include "channels/endpoint.hpp"
-#include "operations/dashboard/dashboard_channel.hpp"
+#include "runtime/logger.hpp"
 #include <algorithm>
 
 namespace roost::detail {
@@ -12,8 +13,14 @@ constexpr int most_on_their_way = 16;
 
 /// What the page has buttons for. Nothing else is asked with an admin's rights.
 constexpr std::string_view destructive[] = {
-    "Endpoint.drain",    "Errors.clear",      "Logger.set_level",          "Process.exit",
-    "sys.replace_state", "sys.resume",        "sys.suspend",               "Supervisor.restart_child",
+    "Endpoint.drain",
+    "Errors.clear",
+    "Logger.set_level",
+    "Process.exit",
+    "sys.replace_state",
+    "sys.resume",
+    "sys.suspend",
+    "Supervisor.restart_child",
     "Supervisor.terminate_child",
 };
 
@@ -42,16 +49,15 @@ void answer(const socket_ref& asked, const console_answer& answer) {
 join_result dashboard_channel::join(
     std::string_view /*topic*/, const payload& /*params*/, socket& socket) {
   who = socket.assigns<dashboard_socket>().who;
+  logger::info("somebody looks at the dashboard", {{"who", who}});
   return ok(
       {{"node", node::self()},
        {"who", who},
        {"open", current_dashboard().open()},
-       {"allow_destructive_actions",
-        current_dashboard().settings().allow_destructive_actions}});
+       {"allow_destructive_actions", current_dashboard().settings().allow_destructive_actions}});
 }
 
-in_result dashboard_channel::handle_in(
-    event<"ask">, const payload& question, socket& socket) {
+in_result dashboard_channel::handle_in(event<"ask">, const payload& question, socket& socket) {
   auto& function = question["function"];
   auto& arguments = question["arguments"];
   auto& where = question["node"];

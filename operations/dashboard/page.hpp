@@ -6,7 +6,7 @@
 namespace roost::detail {
 
 struct page_file {
-  std::string_view name;          // with a digest in it, so that it may be kept for ever
+  std::string_view name;  // with a digest in it, so that it may be kept for ever
   std::string_view content_type;
   std::string_view contents;
   std::string_view gzipped;

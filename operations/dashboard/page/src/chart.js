@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 import { h, setAttribute } from "./dom.js";
 
-export const span = 300;  // seconds
+export const span = 300;  // seconds, at most
 const colours = ["--series-1", "--series-2", "--series-3", "--series-4", "--series-5", "--series-6"];
 const dashes = [[], [6, 3], [2, 3], [8, 3, 2, 3], [12, 4], [4, 6]];
 
@@ -13,14 +13,20 @@ export const styleOf = (at) => ({
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const marks = (width) => (width < 100 ? [60, 30, 0] : width < 200 ? [120, 60, 0] : [240, 120, 0]);
+const ago = (seconds) =>
+  seconds === 0 ? "now" : seconds < 60 ? `−${seconds} s` : `−${seconds / 60} min`;
+
 export class Chart {
   #plot = null;
   #names = "";
   #described = 0;
+  #now = 0;    // where the axis ends
+  #first = 0;  // when the oldest value was taken
 
   /// `format` makes text of a value; `top` is the least upper end of the axis.
-  constructor({ title, format, top = 1, sync }) {
-    Object.assign(this, { title, format, top, sync });
+  constructor({ title, format, top = 1, steps, sync }) {
+    Object.assign(this, { title, format, top, steps, sync });
     this.holder = h("div", { class: "plot", role: "img", "aria-label": title });
     this.value = h("span", { class: "now" });
     this.element = h("figure", { class: "card chart" },
@@ -36,6 +42,8 @@ export class Chart {
   /// among the nodes, which gives the colour. `focus` is the one whose value is written out.
   show(times, series, focus) {
     const names = series.map((one) => `${one.name} ${one.at} ${one.name === focus}`).join("|");
+    this.#now = times.at(-1) ?? Date.now() / 1000;
+    this.#first = times[0] ?? this.#now;
     if (names !== this.#names) this.#begin(series, focus);
     this.#names = names;
     this.#plot?.setData([times, ...series.map((one) => one.values)]);
@@ -60,21 +68,19 @@ export class Chart {
     const axis = { stroke: dim, font, ticks: { show: false } };
     this.#plot = new uPlot({
       ...size,
-      padding: [8, 4, 0, 0],
+      padding: [10, 18, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: this.sync }, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
-        x: { range: () => { const now = Date.now() / 1000; return [now - span, now]; } },
+        x: { range: () => [this.#now - this.#width(), this.#now] },
         y: { range: (_, __, max) => [0, Math.max(this.top, max * 1.1 || 0)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 60, size: 24,
-          values: (_, all) => all.map((at) => {
-            const ago = Math.round((Date.now() / 1000 - at) / 60);
-            return ago <= 0 ? "now" : `−${ago} min`;
-          }),
-          splits: () => { const now = Date.now() / 1000; return [4, 2, 0].map((m) => now - m * 60 - (m ? 0 : 1)); } },
-        { ...axis, grid: { stroke: line, width: 1 }, size: 58, space: 34,
+        { ...axis, grid: { show: false }, size: 24,
+          splits: () => marks(this.#width()).map((ago) => this.#now - ago),
+          values: (_, all) => all.map((at) => ago(Math.round(this.#now - at))) },
+        { ...axis, grid: { stroke: line, width: 1 }, size: 62, space: 34,
+          ...(this.steps ? { incrs: this.steps } : {}),
           values: (_, all) => all.map((value) => this.format(value)) },
       ],
       series: [{}, ...series.map((one) => {
@@ -98,6 +104,11 @@ export class Chart {
       return `${name}: ${this.format(known.at(-1))} now, between ${this.format(low)} and ${this.format(high)}`;
     });
     setAttribute(this.holder, "aria-label", `${this.title}, the last five minutes. ${parts.join(". ")}`);
+  }
+
+  /// Grows with what is known, so that the first minute is no thin line at the right.
+  #width() {
+    return Math.min(span, Math.max(60, this.#now - this.#first));
   }
 
   #size() {

@@ -53,12 +53,15 @@ export function setOptions(select, choices) {
   if (choices.some(([value]) => value === chosen)) select.value = chosen;
 }
 
-export function field(label, control, extra = {}) {
-  return h("label", { class: "field", ...extra }, h("span", {}, label), control);
+let made = 0;
+
+export function field(label, control) {
+  control.id ||= `field-${made += 1}`;
+  return h("div", { class: "field" }, h("label", { for: control.id }, label), control);
 }
 
 export function card(title, ...children) {
-  const id = `section-${card.count = (card.count ?? 0) + 1}`;
+  const id = `section-${made += 1}`;
   return h("section", { class: "card", "aria-labelledby": id },
     h("h2", { id }, title), ...children);
 }

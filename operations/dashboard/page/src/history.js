@@ -63,7 +63,7 @@ export class History {
         processes: info.processes,
         run_queue: info.run_queue,
         sockets: sum(endpoints, "sockets"),
-        messages: rates.messages,
+        messages: Number.isFinite(rates.messages) ? rates.messages : null,
       } : null);
     }
     const oldest = Date.now() / 1000 - span - 5;

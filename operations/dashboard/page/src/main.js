@@ -74,6 +74,9 @@ function showNodes() {
   const known = nodes.includes(app.node) || !app.node ? nodes : [...nodes, app.node];
   setOptions($("node"), known.map((node) => [node, node]));
   if (document.activeElement !== $("node")) $("node").value = app.node;
+  const alarms = nodes.reduce((sum, node) => sum + (app.history.latest.get(node)?.alarms?.length ?? 0), 0);
+  $("alarms-set").hidden = alarms === 0;
+  setText($("alarms-set"), `${alarms} set`);
 }
 
 // --- asking, again and again ---------------------------------------------------------------------
@@ -127,7 +130,8 @@ function showConnection() {
 
 for (const page of pages)
   $("pages").append(h("li", {}, h("a", { href: `#${page.id}`, "data-page": page.id },
-    icon(page.id), h("span", {}, page.title))));
+    icon(page.id), h("span", {}, page.short ?? page.title),
+    page.id === "alarms" ? h("span", { class: "alarms-set", hidden: true, id: "alarms-set" }) : null)));
 $("node").addEventListener("change", () => go({ node: $("node").value }));
 $("interval").addEventListener("change", () => wake());
 document.addEventListener("visibilitychange", () => wake());

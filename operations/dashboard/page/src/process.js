@@ -84,7 +84,6 @@ export class ProcessPanel {
     const seconds = (now - this.#at) / 1000;
     const perSecond = this.#before !== null && seconds > 0.05
       ? Math.max(0, info.reductions - this.#before) / seconds : NaN;
-    Object.assign(this, {});
     this.#before = info.reductions;
     this.#at = now;
     const facts = {
@@ -96,7 +95,8 @@ export class ProcessPanel {
       Status: `${info.status}, priority ${info.priority}`,
       "Message queue": count(info.message_queue_len) +
         (info.messages_dropped ? `, ${count(info.messages_dropped)} dropped` : ""),
-      "Messages handled": `${count(info.reductions)}, ${rate(perSecond)}`,
+      "Messages handled": count(info.reductions) +
+        (Number.isFinite(perSecond) ? `, ${rate(perSecond)}` : ""),
       Memory: bytes(info.memory),
       "Up for": duration(info.uptime_ms),
       "Traps exits": info.trap_exit ? "yes" : "no",

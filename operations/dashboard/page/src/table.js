@@ -56,7 +56,7 @@ export class Table {
           this.onSort(column.sort);
         } }, column.title)
       : column.title;
-    return h("th", { scope: "col", class: this.#class(column) }, inside);
+    return h("th", { scope: "col", class: this.#class({ ...column, mono: false }) }, inside);
   }
 
   #row() {

@@ -7,6 +7,7 @@ const reports = new Set(["crash_report", "supervisor_report", "error_report"]);
 export const alarms = {
   id: "alarms",
   title: "Alarms and errors",
+  short: "Alarms",
   create(app) {
     const set = new Table({
       label: "Alarms", key: (one) => one.id, empty: "No alarm is set.",
@@ -78,7 +79,7 @@ function show(list, items, key, describe) {
       h("summary", {}, h("span", { class: "report-title" }, title),
         times > 1 ? h("span", { class: "times" }, `× ${count(times)}`) : null,
         h("span", { class: "dim" }, note)),
-      h("dl", { class: "facts" }, Object.entries(details).map(([name, value]) =>
+      h("dl", { class: "facts" }, Object.entries(details).filter(([, value]) => value !== "").map(([name, value]) =>
         h("div", {}, h("dt", {}, name), h("dd", { class: "mono" },
           Array.isArray(value) ? value.join("\n") : pretty(value))))));
     fresh.text = text;

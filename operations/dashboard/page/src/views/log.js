@@ -34,7 +34,7 @@ export const log = {
     }
 
     function lineOf(data) {
-      const fields = Object.entries(data.fields);
+    const fields = Object.entries(data.fields).filter(([, value]) => value !== "");
       return h("li", { "data-level": data.level },
         h("time", { datetime: new Date(data.time).toISOString(), title: date(data.time) }, time(data.time)), " ",
         h("span", { class: "level" }, data.level), " ",

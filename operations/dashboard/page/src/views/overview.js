@@ -4,12 +4,14 @@ import { bytes, count, duration, percent, rate, short } from "../format.js";
 import { socketsOf } from "../history.js";
 import { Table } from "../table.js";
 
+const whole = Array.from({ length: 24 }, (_, at) => [1, 2, 5][at % 3] * 10 ** Math.floor(at / 3));
 const charts = [
-  { title: "Memory", field: "memory", format: bytes, top: 1 << 20 },
+  { title: "Memory", field: "memory", format: bytes, top: 1 << 20,
+    steps: Array.from({ length: 40 }, (_, power) => 2 ** power) },
   { title: "Scheduler utilisation", field: "busy", format: percent, top: 1 },
-  { title: "Processes", field: "processes", format: short, top: 10 },
-  { title: "Run queue", field: "run_queue", format: short, top: 5 },
-  { title: "Sockets", field: "sockets", format: short, top: 5 },
+  { title: "Processes", field: "processes", format: short, top: 10, steps: whole },
+  { title: "Run queue", field: "run_queue", format: short, top: 5, steps: whole },
+  { title: "Sockets", field: "sockets", format: short, top: 5, steps: whole },
   { title: "Messages handled", field: "messages", format: (value) => rate(value), top: 10 },
 ];
 
@@ -72,7 +74,7 @@ export const overview = {
         const { memory } = info;
         tile("Up for", duration(info.uptime_ms), `${info.application} ${info.version}, roost ${info.roost}`);
         tile("Processes", count(info.processes), `of ${short(info.process_limit)}`);
-        tile("Memory", bytes(memory.total), `${bytes(memory.used)} used of ${bytes(memory.limit)}`);
+        tile("Memory", bytes(memory.total), `${memory.of_a_cgroup ? "cgroup" : "host"}: ${percent(memory.used / memory.limit)} of ${bytes(memory.limit)}`);
         tile("Sockets", count(socketsOf(endpoints)), info.ready ? "takes clients" : "takes no clients");
         tile("Files", count(info.open_files), `of ${short(info.file_limit)}`);
         tile("Nodes", count(history.nodes.length), `process ${info.os_pid}`);

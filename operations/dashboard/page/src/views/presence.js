@@ -42,7 +42,8 @@ export const presence = {
         await suggest();
         if (!topic.value.trim()) return table.show([]);
         const found = await app.ask("Presence.list", [topic.value.trim(), name.value.trim() || "presence"]);
-        const list = Object.entries(found).map(([key, one]) => ({ key, metas: one.metas ?? [] }));
+        const list = Object.entries(found).map(([key, one]) => ({ key, metas: one.metas ?? [] }))
+          .sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true }));
         total.textContent = `${count(list.length)} present`;
         table.show(list);
       },

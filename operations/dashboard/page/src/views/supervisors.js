@@ -67,16 +67,20 @@ export const supervisors = {
     function draw() {
       if (!root) return;
       const narrow = matchMedia("(max-width: 760px)").matches;
-      const step = { across: narrow ? 196 : 244, down: 46 };
+      const shown = hierarchy(visible(root, "", null));
+      // As wide as it fits, within what can be read.
+      const columns = shown.height + 1;
+      const across = narrow ? 190 : Math.max(194, Math.min(250, (scroll.clientWidth + 30) / columns));
+      const step = { across: Math.floor(across), down: 46 };
       const laid = tree().nodeSize([step.down, step.across])
-        .separation((a, b) => (a.parent === b.parent ? 1 : 1.15))(hierarchy(visible(root, "", null)));
+        .separation((a, b) => (a.parent === b.parent ? 1 : 1.15))(shown);
       let low = Infinity, high = -Infinity, deep = 0;
       laid.each((one) => {
         low = Math.min(low, one.x);
         high = Math.max(high, one.x);
         deep = Math.max(deep, one.depth);
       });
-      const width = narrow ? 164 : 200;
+      const width = step.across - 40;
       const all = laid.descendants();
       // The order of the eye, which is that of the keyboard: each before its children.
       const inOrder = [];
@@ -97,7 +101,7 @@ export const supervisors = {
         setAttribute(box, "title", data.name ?? data.id);
         box.tabIndex = path === current ? 0 : -1;
         setText(box.parts.toggle, hasChildren ? (closed ? "+" : "−") : "");
-        setText(box.parts.name, data.name && data.name !== data.id && one.depth < 2 ? data.id : data.id);
+        setText(box.parts.name, data.id);
         setText(box.parts.note, noteOf(data, closed));
         return box;
       });
