@@ -2,6 +2,31 @@
 #
 # Bundles the page of the dashboard and puts it into TARGET, so that every program that has the
 # library has the page. The result is a source file in the build directory.
+set(ROOST_DASHBOARD_FILES
+  icon.svg
+  index.html
+  package-lock.json
+  sign_in.html
+  src/chart.js
+  src/console.js
+  src/dashboard.css
+  src/dom.js
+  src/format.js
+  src/history.js
+  src/icons.js
+  src/main.js
+  src/process.js
+  src/table.js
+  src/views/alarms.js
+  src/views/links.js
+  src/views/log.js
+  src/views/overview.js
+  src/views/presence.js
+  src/views/processes.js
+  src/views/sockets.js
+  src/views/supervisors.js
+  src/views/tables.js)
+
 function(roost_dashboard target)
   set(folder operations/dashboard/page)
   if(NOT ROOST_DASHBOARD)
@@ -15,10 +40,10 @@ function(roost_dashboard target)
       "run script/bootstrap, or configure with -DROOST_DASHBOARD=OFF")
   endif()
   set(page ${PROJECT_BINARY_DIR}/dashboard_page.cpp)
-  list(TRANSFORM ARGN PREPEND ${PROJECT_SOURCE_DIR}/${folder}/)
+  list(TRANSFORM ROOST_DASHBOARD_FILES PREPEND ${PROJECT_SOURCE_DIR}/${folder}/)
   add_custom_command(OUTPUT ${page}
     COMMAND ${ROOST_NODE} ${PROJECT_SOURCE_DIR}/${folder}/build.mjs ${page}
-    DEPENDS ${ARGN} ${PROJECT_SOURCE_DIR}/${folder}/build.mjs
+    DEPENDS ${ROOST_DASHBOARD_FILES} ${PROJECT_SOURCE_DIR}/${folder}/build.mjs
       ${PROJECT_SOURCE_DIR}/${folder}/node_modules
     COMMENT "Bundling the dashboard's page"
     VERBATIM)

@@ -5,6 +5,7 @@
 #include "operations/dashboard/dashboard.hpp"
 #include "operations/health.hpp"
 #include "operations/readiness.hpp"
+#include "operations/shell/shell.hpp"
 
 namespace roost {
 namespace {
@@ -26,6 +27,7 @@ supervisor_spec own_tree() {
   detail::require_nodes(section.get_in<std::size_t>("ready.min_nodes", 0, 0, 10'000));
   supervisor_spec tree{.name = "operations.supervisor", .strategy = rest_for_one};
   tree.children.push_back(detail::console_child());
+  (void)detail::read_shell_limits();  // for the commands, which are other programs
   auto endpoint = own_endpoint();
   if (endpoint.http.enabled || !endpoint.https.certfile.empty()) {
     tree.children.push_back(child<pub_sub>({.name = own_pub_sub}));
@@ -36,6 +38,10 @@ supervisor_spec own_tree() {
 
 }  // namespace
 
-extension operations() { return {.applications = {{.name = own_name, .start = own_tree}}}; }
+extension operations() {
+  return {
+      .commands = detail::shell_commands(),
+      .applications = {{.name = own_name, .start = own_tree}}};
+}
 
 }  // namespace roost

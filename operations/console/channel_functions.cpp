@@ -38,7 +38,8 @@ json pub_subs(const arguments&) {
 json topics(const arguments& given) {
   auto all = pub_sub::topics(given.text(0, "the name of a pub_sub"));
   if (auto& find = given.option(1, "find"); find.is_string())
-    std::erase_if(all, [&](auto& one) { return one.topic.find(find.as_string()) == one.topic.npos; });
+    std::erase_if(
+        all, [&](auto& one) { return one.topic.find(find.as_string()) == one.topic.npos; });
   auto size = [](const pub_sub::topic_info& one) { return one.processes + one.channels; };
   std::sort(all.begin(), all.end(), [&](auto& left, auto& right) {
     return size(left) != size(right) ? size(left) > size(right) : left.topic < right.topic;
@@ -153,8 +154,7 @@ void offer_channel_functions() {
       "Presence.list", presences, {.usage = "(topic [, presence]) who is there, on all nodes"});
   console::offer(
       "Endpoint.list", endpoints, {.usage = "() the endpoints and what they have counted"});
-  console::offer(
-      "Endpoint.sockets", sockets, {.usage = "([{limit = 100}]) who is connected"});
+  console::offer("Endpoint.sockets", sockets, {.usage = "([{limit = 100}]) who is connected"});
   console::offer("Endpoint.channels", channels, {.usage = "(socket) what it has joined"});
   console::offer(
       "Endpoint.drain", drain,

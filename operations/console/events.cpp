@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_kept = 1'000;
-constexpr auto patience = 60s;
+constexpr auto patience = 10min;
 
 struct watch_process {
   using reply = bool;

@@ -3,7 +3,7 @@
 //
 // Each session has a process on every node where it watches something. It keeps the latest 1,000
 // events and counts those that it drops, and it ends, with all that it watches, when nobody has
-// asked it for a minute.
+// asked it for ten minutes.
 #pragma once
 #include "channels/json.hpp"
 #include "runtime/pid.hpp"

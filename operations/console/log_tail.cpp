@@ -72,9 +72,9 @@ json log_tail(std::uint64_t after) {
     for (auto& field : event.fields) fields[field.name] = safe(text_of(field.value));
     list.push_back(
         {{"number", number},
-         {"time", std::chrono::duration_cast<std::chrono::milliseconds>(
-                      event.time.time_since_epoch())
-                      .count()},
+         {"time",
+          std::chrono::duration_cast<std::chrono::milliseconds>(event.time.time_since_epoch())
+              .count()},
          {"level", json(std::string(to_string(event.level)))},
          {"kind", event.kind},
          {"message", safe(event.message.substr(0, longest_text))},

@@ -81,13 +81,9 @@ json info(const arguments&) {
 
 json counts(const arguments&) {
   auto now = system_info();
-  return {
-      {"processes", now.processes},
-      {"process_limit", now.process_limit},
-      {"open_files", now.open_files},
-      {"file_limit", now.file_limit},
-      {"nodes", node::list().size()},
-      {"ets_tables", ets::all().size()}};
+  return {{"processes", now.processes},   {"process_limit", now.process_limit},
+          {"open_files", now.open_files}, {"file_limit", now.file_limit},
+          {"nodes", node::list().size()}, {"ets_tables", ets::all().size()}};
 }
 
 json readiness_now(const arguments&) {
@@ -133,6 +129,16 @@ json show_alarms(const arguments&) {
   return list;
 }
 
+json functions(const arguments&) {
+  auto list = json::array();
+  for (auto& one : console::list())
+    list.push_back(
+        {{"name", one.name},
+         {"usage", one.about.usage},
+         {"needs", one.about.needs == role::admin ? "admin" : "read_only"}});
+  return list;
+}
+
 json set_log_level(const arguments& given) {
   logger::set_level(to_log_level(given.text(0, "a level")));
   return json(std::string(to_string(logger::level())));
@@ -141,6 +147,7 @@ json set_log_level(const arguments& given) {
 }  // namespace
 
 void offer_system_functions() {
+  console::offer("Console.functions", functions, {.usage = "() what may be asked"});
   start_log_tail();
   console::offer("System.info", info, {.usage = "() the node in numbers"});
   console::offer(
@@ -150,7 +157,8 @@ void offer_system_functions() {
       "System.schedulers", [](const arguments&) { return show_schedulers(system_info()); },
       {.usage = "() how busy each has been since the last question"});
   console::offer("System.counts", counts, {.usage = "() processes, files, nodes, tables"});
-  console::offer("System.ready", readiness_now, {.usage = "() whether a balancer may send clients"});
+  console::offer(
+      "System.ready", readiness_now, {.usage = "() whether a balancer may send clients"});
   console::offer("ets.all", tables, {.usage = "() the tables that have a name"});
   console::offer("Registry.list", registries, {.usage = "() the registries"});
   console::offer("Registry.lookup", lookup, {.usage = "(registry, key) its processes"});
@@ -165,8 +173,7 @@ void offer_system_functions() {
   console::offer(
       "Logger.tail",
       [](const arguments& given) {
-        return log_tail(
-            static_cast<std::uint64_t>(given.number(0, "the number of a line", 0)));
+        return log_tail(static_cast<std::uint64_t>(given.number(0, "the number of a line", 0)));
       },
       {.usage = "([after]) the latest lines, or those after one; numbered"});
 }

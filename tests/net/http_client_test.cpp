@@ -28,6 +28,9 @@ std::chrono::milliseconds duration_of(F&& function) {
 }
 
 int count_threads() {
+  // The thread sanitizer starts one of its own together with the first.
+  static const bool begun = (std::thread([] {}).join(), true);
+  (void)begun;
   return static_cast<int>(std::distance(fs::directory_iterator("/proc/self/task"), {}));
 }
 int count_files() {
@@ -213,7 +216,7 @@ TEST_CASE("the deadline holds whatever a server does, and nothing stays behind")
     // Who reads nothing does not see the end either.
     if (body.empty()) CHECK(eventually([&] { return server.open() == 0; }));
   }
-  CHECK(count_threads() == threads);
+  CHECK(eventually([&] { return count_threads() == threads; }));  // joined, but not yet gone
   CHECK(count_files() == files);
 }
 
@@ -230,7 +233,7 @@ TEST_CASE("the deadline holds when name servers are silent") {
   CAPTURE(said);
   CHECK(contains(said, "expected the host nobody.test. to have an address, got silence"));
   CHECK(took < 2s);
-  CHECK(count_threads() == threads);
+  CHECK(eventually([&] { return count_threads() == threads; }));  // joined, but not yet gone
 }
 
 TEST_CASE_FIXTURE(dnsmasq, "names are looked up, and each address is tried") {
