@@ -4,6 +4,7 @@
 #include "operations/console/console_server.hpp"
 #include "operations/dashboard/dashboard.hpp"
 #include "operations/health.hpp"
+#include "operations/observe/observe.hpp"
 #include "operations/readiness.hpp"
 #include "operations/shell/shell.hpp"
 
@@ -39,8 +40,10 @@ supervisor_spec own_tree() {
 }  // namespace
 
 extension operations() {
+  auto commands = detail::shell_commands();
+  commands.push_back(detail::observe_command());
   return {
-      .commands = detail::shell_commands(),
+      .commands = std::move(commands),
       .applications = {{.name = own_name, .start = own_tree}}};
 }
 
