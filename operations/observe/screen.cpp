@@ -14,6 +14,13 @@ ink ink_of(double share) {
 
 std::string percent(double share) { return std::to_string(std::lround(share * 100)) + " %"; }
 
+/// "<chat@10.0.0.7:42.3>" as the node itself writes it: its name stands above.
+std::string pid_in(const json& from, const std::string& node) {
+  auto text = text_in(from, "pid");
+  auto before = "<" + clean(node) + ":";
+  return text.starts_with(before) ? "<0." + text.substr(before.size()) : text;
+}
+
 // --- tables --------------------------------------------------------------------------------------
 
 struct column {
@@ -154,7 +161,7 @@ void show_processes(
     auto queue = number_in(*one, "message_queue_len");
     lines.push_back(
         {{all.line(
-              {text_in(*one, "pid"), process_name(*one), text_in(*one, "current_handler"),
+              {pid_in(*one, seen.node), process_name(*one), text_in(*one, "current_handler"),
                human_count(queue), human_bytes(number_in(*one, "memory")),
                human_count(number_in(*one, "reductions")),
                human_rate(seen.rate("process " + text_in(*one, "pid"))),
@@ -166,13 +173,13 @@ void show_processes(
 }
 
 void show_branch(
-    std::vector<screen_line>& lines, const json& one, const std::string& before, bool last,
-    bool root) {
+    std::vector<screen_line>& lines, const json& one, const std::string& node,
+    const std::string& before, bool last, bool root) {
   auto name = text_in(one, "id");
   auto type = text_in(one, "strategy");
   if (type.empty()) type = text_in(one, "type");
   bool restarting = one["restarting"] == json(true);
-  auto pid = restarting ? std::string("restarting") : text_in(one, "pid");
+  auto pid = restarting ? std::string("restarting") : pid_in(one, node);
   bool gone = restarting || pid.empty();
   bool supervisor = text_in(one, "type") == "supervisor";
   lines.push_back(
@@ -188,7 +195,8 @@ void show_branch(
   auto omitted = number_in(one, "omitted");
   auto deeper = before + (root ? "" : last ? "   " : "│  ");
   for (std::size_t at = 0; at < children.size(); ++at)
-    show_branch(lines, children[at], deeper, at + 1 == children.size() && omitted == 0, false);
+    show_branch(
+        lines, children[at], node, deeper, at + 1 == children.size() && omitted == 0, false);
   if (omitted > 0)
     lines.push_back({{deeper + "└─ and " + human_count(omitted) + " more", ink::dim}});
 }
@@ -196,7 +204,7 @@ void show_branch(
 void show_tree(std::vector<screen_line>& lines, const look& seen) {
   for (auto& one : seen.tree.items()) {
     if (!lines.empty()) lines.push_back({});
-    show_branch(lines, one, "", true, true);
+    show_branch(lines, one, seen.node, "", true, true);
   }
 }
 
@@ -242,7 +250,7 @@ void show_sockets(std::vector<screen_line>& lines, const look& seen, std::size_t
   lines.push_back(sockets.head());
   for (auto& one : listed.items())
     lines.push_back(
-        {{sockets.line({text_in(one, "pid"), text_in(one, "socket"), text_in(one, "id")})}});
+        {{sockets.line({pid_in(one, seen.node), text_in(one, "socket"), text_in(one, "id")})}});
 }
 
 double busy_of(const json& info) {

@@ -127,6 +127,7 @@ std::string human_count(double count) {
 
 std::string human_rate(double per_second) {
   if (!std::isfinite(per_second)) return "-";
+  if (per_second == 0) return "0/s";
   return (per_second < 10 ? printed("%.1f", per_second) : human_count(per_second)) + "/s";
 }
 

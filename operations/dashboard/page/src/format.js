@@ -55,6 +55,11 @@ export function nodeOf(pid) {
   return colon > 0 ? String(pid).slice(1, colon) : undefined;
 }
 
+/// The pid as its own node writes it, where that node is the one on the page.
+export function shortPid(pid, node) {
+  return pid && nodeOf(pid) === node ? `<0.${pid.slice(node.length + 2)}` : pid;
+}
+
 /// JSON over several lines, as text.
 export function pretty(value) {
   return typeof value === "string" ? value : JSON.stringify(value, null, 2);

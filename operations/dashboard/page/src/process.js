@@ -1,6 +1,6 @@
 // The panel about one process, whose links can be followed.
 import { arrange, h, setText } from "./dom.js";
-import { bytes, count, duration, nodeOf, pretty, processName, rate } from "./format.js";
+import { bytes, count, duration, nodeOf, pretty, processName, rate, shortPid } from "./format.js";
 
 export class ProcessPanel {
   #trail = [];
@@ -137,10 +137,10 @@ export class ProcessPanel {
       ...(pids.length > most ? [h("li", { class: "dim" }, `and ${pids.length - most} more`)] : []));
   }
 
-  #pidButton(pid, text = pid) {
+  #pidButton(pid) {
     const { node } = this.#shown;
     return h("button", { type: "button", class: "link mono",
-      onclick: () => this.show(pid, { node: nodeOf(pid) ?? node }) }, text);
+      onclick: () => this.show(pid, { node: nodeOf(pid) ?? node }) }, shortPid(pid, node));
   }
 
   #showChannels(channels) {

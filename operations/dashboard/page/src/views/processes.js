@@ -1,5 +1,5 @@
 import { card, field, h } from "../dom.js";
-import { bytes, count, duration, processName, rate, unqualified } from "../format.js";
+import { bytes, count, duration, processName, rate, shortPid, unqualified } from "../format.js";
 import { Table } from "../table.js";
 
 export const processes = {
@@ -23,7 +23,7 @@ export const processes = {
         app.refreshNow();
       },
       columns: [
-        { title: "Pid", mono: true, text: (one) => one.pid,
+        { title: "Pid", mono: true, text: (one) => shortPid(one.pid, app.node),
           open: (one) => app.panel.show(one.pid, { name: processName(one) }) },
         { title: "Name or type", grow: true, text: processName, hint: (one) => one.initial_call },
         { title: "Handler", wide: true, text: (one) => unqualified(one.current_handler ?? one.status),

@@ -1,5 +1,5 @@
 import { card, field, h, setOptions } from "../dom.js";
-import { count } from "../format.js";
+import { count, shortPid } from "../format.js";
 import { Table } from "../table.js";
 
 export const sockets = {
@@ -40,7 +40,7 @@ export const sockets = {
     const clients = new Table({
       label: "Sockets", key: (one) => one.pid, empty: "Nobody is connected.",
       columns: [
-        { title: "Pid", mono: true, text: (one) => one.pid,
+        { title: "Pid", mono: true, text: (one) => shortPid(one.pid, app.node),
           open: (one) => app.panel.show(one.pid, { socket: true }) },
         { title: "Socket", grow: true, text: (one) => one.socket },
         { title: "Id", text: (one) => one.id ?? "–" },

@@ -1,5 +1,5 @@
 import { card, h } from "../dom.js";
-import { bytes, count } from "../format.js";
+import { bytes, count, shortPid } from "../format.js";
 import { Table } from "../table.js";
 
 export const tables = {
@@ -17,7 +17,7 @@ export const tables = {
         { title: "Table", grow: true, text: (one) => one.name },
         { title: "Type", wide: true, text: (one) => one.type.replaceAll("_", " ") },
         { title: "Access", wide: true, text: (one) => one.access },
-        { title: "Owner", mono: true, text: (one) => one.owner ?? "–", opens: (one) => Boolean(one.owner),
+        { title: "Owner", mono: true, text: (one) => shortPid(one.owner, app.node) ?? "–", opens: (one) => Boolean(one.owner),
           open: (one) => app.panel.show(one.owner) },
         { title: "Objects", numeric: true, sort: "size", text: (one) => count(one.size) },
         { title: "Memory", numeric: true, sort: "memory", text: (one) => bytes(one.memory) },
