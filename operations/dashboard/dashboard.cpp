@@ -88,7 +88,8 @@ void log_refusal(const http_request& request) {
 
 /// Whether something was tried, rather than that somebody came for the first time.
 bool tried(const http_request& request) {
-  return !request.header("authorization").empty() || !request.header("cookie").empty() ||
+  return !request.header("authorization").empty() ||
+         request.header("cookie").find("roost_dashboard=") != std::string_view::npos ||
          request.method == "POST" || request.query["token"];
 }
 

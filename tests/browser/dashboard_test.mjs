@@ -7,6 +7,7 @@
 // Screenshots go to ../screenshots beside the program's directory. Needs Debian's chromium, or the
 // browser that $CHROMIUM names.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import http from "node:http";
 import { createRequire } from "node:module";
@@ -201,6 +202,23 @@ const upgrade = (more = {}) => ({
 });
 
 async function storyOfTheDoor(test, browser, [one, two]) {
+  await test("a dashboard that others could reach without a password does not start", async () => {
+    for (const [settings, reason] of [
+      [["operations.http.enabled=true", "operations.http.ip=0.0.0.0"], /dashboard\.password/],
+      [["operations.http.enabled=true", "operations.trusted_proxies=[10.0.0.1]"], /dashboard\.password/],
+      [["operations.http.enabled=true", "operations.dashboard.password=short"], /8 characters/],
+      [[], /http\.enabled/],
+    ]) {
+      const all = ["operations.dashboard.enabled=true", "endpoint.http.port=0", ...settings];
+      const { status, stderr } = spawnSync(
+        program, ["start", "--name", `dash${process.pid}never@127.0.0.1`, ...all.flatMap((text) => ["--set", text])],
+        { encoding: "utf8", timeout: patience });
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, reason);
+      assert.ok(!stderr.includes("short"), stderr);
+    }
+  });
+
   const page = `${one.dashboard}/dashboard`;
 
   await test("nobody comes in without the password, and guessing is logged", async () => {

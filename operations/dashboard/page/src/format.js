@@ -41,7 +41,10 @@ const clock = new Intl.DateTimeFormat("en-GB", {
 });
 const dated = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 export const time = (ms) => clock.format(ms);
-export const date = (ms) => (ms ? dated.format(ms) : "–");
+export function date(moment) {
+  const time = new Date(moment ?? NaN);  // milliseconds, or as ISO 8601 writes it
+  return Number.isNaN(time.getTime()) ? "–" : dated.format(time);
+}
 
 /// "roost::detail::room_server" → "room_server", for where there is little room.
 export const unqualified = (name) => String(name ?? "").replace(/^.*::(?=[^<>]*$)/, "");

@@ -3,7 +3,12 @@ import { span } from "./chart.js";
 
 const sum = (list, field) => list.reduce((total, one) => total + (one[field] ?? 0), 0);
 
+const longest = 1_500;  // ms that a look waits for slow nodes
+const most = 12;        // nodes that are asked in one look
+
 export class History {
+  #asking = new Set();  // nodes that have not answered yet
+  #next = 0;
   nodes = [];          // names, this one first
   latest = new Map();  // name → { info, endpoints, pubSubs, alarms, error, rates }
   times = [];
@@ -12,7 +17,10 @@ export class History {
   async look(console) {
     const others = await console.ask("Node.list");
     this.nodes = [console.welcome.node, ...others.sort()];
-    await Promise.all(this.nodes.map((node) => this.#lookAt(console, node)));
+    const asked = this.#turn().filter((node) => !this.#asking.has(node))
+      .map((node) => this.#lookAt(console, node));
+    // A node that does not answer must not hold up what the others tell.
+    await Promise.race([Promise.all(asked), new Promise((go) => setTimeout(go, longest))]);
     this.#keep();
   }
 
@@ -24,7 +32,16 @@ export class History {
     }));
   }
 
+  /// Whom to ask now: all of them, or of many some in turn.
+  #turn() {
+    if (this.nodes.length <= most) return this.nodes;
+    const from = this.#next;
+    this.#next = (from + most) % this.nodes.length;
+    return Array.from({ length: most }, (_, at) => this.nodes[(from + at) % this.nodes.length]);
+  }
+
   async #lookAt(console, node) {
+    this.#asking.add(node);
     const before = this.latest.get(node);
     try {
       const [info, endpoints, pubSubs, alarms] = await Promise.all([
@@ -43,6 +60,8 @@ export class History {
         : { info: before.info, endpoints, pubSubs: before.pubSubs, alarms, rates: before.rates });
     } catch (error) {
       this.latest.set(node, { error: error.message });
+    } finally {
+      this.#asking.delete(node);
     }
   }
 
