@@ -1,11 +1,13 @@
 #include "operations/operations.hpp"
 #include "channels/endpoint_config.hpp"
 #include "channels/pub_sub.hpp"
-#include "operations/console/console_server.hpp"
 #include "operations/alarm_watch.hpp"
+#include "operations/console/console_server.hpp"
+#include "operations/dashboard/dashboard.hpp"
 #include "operations/error_server.hpp"
 #include "operations/health.hpp"
 #include "operations/metrics_server.hpp"
+#include "operations/observe/observe.hpp"
 #include "operations/readiness.hpp"
 #include "operations/shell/shell.hpp"
 #include "operations/telemetry_poller.hpp"
@@ -58,13 +60,14 @@ endpoint_spec own_endpoint(bool with_metrics) {
   for (auto& route : health_routes()) spec.routes.push_back(route);
   if (with_metrics) spec.routes.push_back(metrics_route());
   detail::apply_configuration(spec);
+  detail::add_dashboard(spec);
   return spec;
 }
 
 supervisor_spec own_tree(const operations_options& options) {
   auto section = application_env(own_name);
   detail::require_nodes(section.get_in<std::size_t>("ready.min_nodes", 0, 0, 10'000));
-  supervisor_spec tree{.name = "operations.supervisor", .strategy = rest_for_one};
+  supervisor_spec tree{.name = "operations.supervisor", .strategy = one_for_one};
   tree.children.push_back(detail::console_child());
   (void)detail::read_shell_limits();  // for the commands, which are other programs
   auto settings = read_settings(section, options);
@@ -81,8 +84,10 @@ supervisor_spec own_tree(const operations_options& options) {
 
 extension operations(operations_options options) {
   detail::validate(options.metrics);
+  auto commands = detail::shell_commands();
+  commands.push_back(detail::observe_command());
   return {
-      .commands = detail::shell_commands(),
+      .commands = std::move(commands),
       .applications = {{.name = own_name, .start = [options] { return own_tree(options); }}}};
 }
 

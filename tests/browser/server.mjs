@@ -40,7 +40,8 @@ export class Server {
       this.process.on("exit", (code, signal) => resolve(code ?? signal));
     });
     createInterface({ input: this.process.stderr }).on("line", (line) => this.#take(line));
-    const listening = await this.logged((line) => line.message === "listening");
+    const listening = await this.logged(
+      (line) => line.message === "listening" && line.endpoint === "endpoint");
     this.port = listening.port;
     this.url = `http://127.0.0.1:${this.port}`;
   }
