@@ -28,9 +28,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int clients = 4;
-constexpr int together = 16;  // echoes that a client has under way
-constexpr int batches = 2'000;// of a client in a turn
-constexpr int turns = 21;     // with, and as many without
+constexpr int together = 16;    // echoes that a client has under way
+constexpr int batches = 2'000;  // of a client in a turn
+constexpr int turns = 21;       // with, and as many without
 
 double seconds(clockid_t clock) {
   timespec time{};
@@ -41,9 +41,7 @@ double seconds(clockid_t clock) {
 struct echo_channel {
   using events = roost::events<"echo">;
   join_result join(std::string_view, const payload&, roost::socket&) { return ok(); }
-  in_result handle_in(event<"echo">, const payload& message, roost::socket&) {
-    return ok(message);
-  }
+  in_result handle_in(event<"echo">, const payload& message, roost::socket&) { return ok(message); }
 };
 
 struct echo_socket {
@@ -140,18 +138,16 @@ int main(int argc, char** argv) {
     roost::runtime runtime{{.schedulers = 2}};
     roost::start_link(supervisor_spec{
         .children = {
-            child<pub_sub>({.name = "bench"}),
-            child<endpoint>(
-                {.pub_sub = "bench",
-                 .http = {.port = 0},
-                 .sockets = {socket_at<echo_socket>(
-                     "/socket", {.message_rate = 1'000'000,
-                      .message_burst = 1'000'000,
-                      .byte_rate = 0,
-                      .log = false})}})}});
+            child<pub_sub>({.name = "bench"}), child<endpoint>(
+                                                   {.pub_sub = "bench",
+                                                    .http = {.port = 0},
+                                                    .sockets = {socket_at<echo_socket>(
+                                                        "/socket", {.message_rate = 1'000'000,
+                                                                    .message_burst = 1'000'000,
+                                                                    .byte_rate = 0,
+                                                                    .log = false})}})}});
     std::vector<std::unique_ptr<echo_client>> all;
-    for (int i = 0; i < clients; ++i)
-      all.push_back(std::make_unique<echo_client>(endpoint_port()));
+    for (int i = 0; i < clients; ++i) all.push_back(std::make_unique<echo_client>(endpoint_port()));
     turn(all);  // warms up
     std::vector<double> with;
     std::vector<double> without;

@@ -115,8 +115,7 @@ void channel_process::handle(message& message) {
     state.ref = std::move(event->ref);
     auto watched = channel_handled_in_event.enabled();
     // The clock of the worker stands still during a turn, which costs nothing.
-    auto sampled =
-        meters::measured() && meters::here().samples(worker::current()->now());
+    auto sampled = meters::measured() && meters::here().samples(worker::current()->now());
     auto timed = watched || sampled;
     auto begun = timed ? clock::now() : clock::time_point();
     auto result = event->event_is_string ? handle_in(event->event, event->payload) : std::nullopt;

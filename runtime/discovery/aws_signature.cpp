@@ -88,10 +88,7 @@ net::http_headers sign_aws(const aws_request& request, const aws_credentials& cr
 
   auto day = date.substr(0, 8);
   auto scope = day + "/" + request.region + "/" + request.service + "/aws4_request";
-  // Appended: g++ 12 with the thread sanitizer warns of a sum that begins with a constant.
-  std::string to_sign{algorithm};
-  to_sign.append("\n").append(date).append("\n").append(scope).append("\n");
-  to_sign += sha256(canonical);
+  auto to_sign = std::string(algorithm) + "\n" + date + "\n" + scope + "\n" + sha256(canonical);
   auto signature = hex(hmac(signing_key(credentials.secret_access_key, day, request), to_sign));
   added.emplace_back(
       "authorization", std::string(algorithm) + " Credential=" + credentials.access_key_id + "/" +
