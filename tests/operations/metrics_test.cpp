@@ -63,7 +63,9 @@ TEST_CASE_FIXTURE(counting_node, "what clients do is counted") {
   CHECK(grown("roost_channel_joins_total{result=\"ok\"}") == 1);
   CHECK(grown("roost_channels") == 1);
   CHECK(grown("roost_socket_connects_total{result=\"ok\"}") == 1);
-  CHECK(grown("roost_handle_in_duration_seconds_count") == 10);
+  // A sample, of which a quick client is not always a part.
+  CHECK(grown("roost_handle_in_duration_seconds_count") >= 1);
+  CHECK(grown("roost_handle_in_duration_seconds_count") <= 10);
   CHECK(grown("roost_channel_join_duration_seconds_count") == 1);
   CHECK(value("roost_sockets{endpoint=\"endpoint\"}") == 1);
   CHECK(value("roost_sockets_opened_total{endpoint=\"endpoint\"}") == 1);
