@@ -134,13 +134,19 @@ BALANCERS = {"haproxy": Haproxy, "nginx": Nginx}
 
 def start_nodes(names="abc", settings=()):
     """Nodes that are one cluster, as a list; they believe the balancer on this machine."""
-    cluster = new_cluster()
-    nodes = [Node(os.path.abspath(sys.argv[1]),
-                  ["endpoint.trusted_proxies=[127.0.0.1]", *settings], name, cluster,
-                  [other for other in names if other != name]) for name in names]
-    others = len(names) - 1
-    if not eventually(lambda: all(len(node.stats()["nodes"]) == others for node in nodes)):
-        raise RuntimeError("expected the nodes to find each other\n" + nodes[0].text())
+    cluster, nodes = new_cluster(), []
+    try:
+        for name in names:
+            nodes.append(Node(
+                os.path.abspath(sys.argv[1]), ["endpoint.trusted_proxies=[127.0.0.1]", *settings],
+                name, cluster, [other for other in names if other != name]))
+        others = len(names) - 1
+        if not eventually(lambda: all(len(node.stats()["nodes"]) == others for node in nodes)):
+            raise RuntimeError("expected the nodes to find each other\n" + nodes[0].text())
+    except RuntimeError:
+        for node in nodes:
+            node.stop()
+        raise
     return nodes
 
 
