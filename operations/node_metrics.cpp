@@ -4,6 +4,7 @@
 #include "channels/pub_sub.hpp"
 #include "channels/tracker.hpp"
 #include "operations/error_tracking.hpp"
+#include "operations/health.hpp"
 #include "runtime/alarms.hpp"
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/system_info.hpp"
@@ -73,6 +74,7 @@ std::atomic<std::uint64_t> crashes{0};
 
 void show_vm(exposition& page) {
   auto now = system_info();
+  page.gauge("roost_ready", "1 when GET /ready says yes.", node_readiness().ready ? 1 : 0);
   page.gauge("roost_processes", "Processes of this node.", number(now.processes));
   page.gauge("roost_process_limit", "How many there should be at most.", number(now.process_limit));
   constexpr auto memory = "roost_memory_bytes";
