@@ -31,6 +31,7 @@ const phone = {
   viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
   colorScheme: "dark",
 };
+const nasty = "<img src=x onerror=alert(1)>";
 const pages = ["Overview", "Processes", "Supervisors", "Sockets", "Presence", "Tables", "Links",
   "Alarms and errors", "Log"];
 
@@ -147,12 +148,12 @@ class Crowd {
   static async open(browser, server, size) {
     const page = await (await browser.newContext()).newPage();
     await page.goto(server.url);
-    await page.evaluate(async (size) => {
+    await page.evaluate(async ([size, nasty]) => {
       const { Socket } = await import("/vendor/phoenix.mjs");
       window.crowd = await Promise.all(Array.from({ length: size }, async (_, at) => {
         const socket = new Socket("/socket");
         socket.connect();
-        const room = socket.channel(at % 3 ? "room:lobby" : "room:cpp", { name: `visitor ${at}` });
+        const room = socket.channel(at % 3 ? "room:lobby" : "room:cpp", { name: at === 2 ? nasty : `visitor ${at}` });
         await new Promise((resolve, reject) =>
           room.join().receive("ok", resolve).receive("error", reject));
         return { socket, room };
@@ -161,7 +162,7 @@ class Crowd {
         for (const { room } of window.crowd) room.push("typing", {});
         window.crowd[0].room.push("new_msg", { body: "hello" });
       }, 100);
-    }, size);
+    }, [size, nasty]);
     return new Crowd(page);
   }
 
@@ -401,6 +402,9 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     await ann.goTo("Presence");
     await ann.page.getByLabel("Topic", { exact: true }).fill("room:lobby");
     await ann.row("Who is there", "visitor 1").first().waitFor();
+    // Whatever somebody calls himself stays text.
+    await ann.row("Who is there", nasty).waitFor();
+    assert.equal(await ann.page.locator("main img").count(), 0);
     await ann.takes("dashboard-presence");
   });
 
@@ -414,7 +418,7 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     await ann.takes("dashboard-links");
   });
 
-  await test("what crashes is told of, in the log too, and its text stays text", async () => {
+  await test("what crashes is told of, in the log too", async () => {
     await crowd.crash();
     await ann.goTo("Alarms and errors");
     await ann.page.locator(".reports summary", { hasText: "crashed" }).first().click();
@@ -481,7 +485,7 @@ async function storyOfActing(test, browser, [one, two]) {
     await bea.goTo("Processes");
     await bea.page.getByLabel("Find", { exact: true }).fill("room:random");
     const row = bea.row("Processes", "room:random");
-    const pid = await row.getByRole("button").textContent();
+    const pid = await row.getByRole("cell").first().textContent();
     await row.getByRole("button").click();
     await bea.takes("dashboard-process-admin");
     await bea.panel().getByRole("button", { name: "Kill", exact: true }).click();
@@ -490,7 +494,7 @@ async function storyOfActing(test, browser, [one, two]) {
     await bea.panel().getByText("It has ended.").waitFor();
     await bea.panel().getByRole("button", { name: "Close" }).click();
     await bea.until("another pid", async () => {
-      const [now] = await row.getByRole("button").allTextContents();
+      const [now] = await row.getByRole("cell").allTextContents();
       return now && now !== pid;
     });
     const audit = await two.logged((line) => line.message === "console command" &&
@@ -498,6 +502,32 @@ async function storyOfActing(test, browser, [one, two]) {
     assert.match(audit.who, /^dashboard: token from 127\.0\.0\.1$/);
     await bea.goTo("Log");
     await bea.page.getByRole("listitem").filter({ hasText: "console command" }).first().waitFor();
+  });
+
+  await test("a field of a state is replaced", async () => {
+    await bea.goTo("Processes");
+    await bea.page.getByLabel("Find", { exact: true }).fill("room:cpp");
+    await bea.row("Processes", "room:cpp").getByRole("button").click();
+    await bea.panel().getByRole("button", { name: "Look at its state" }).click();
+    const state = bea.panel().getByLabel("State", { exact: true });
+    await bea.until("its state", async () => /"limit": 50/.test(await state.textContent()));
+    await bea.panel().getByText("Replace the state").click();
+    await bea.panel().getByLabel("Fields to change, as JSON").fill('{"limit": 7}');
+    await bea.panel().getByRole("button", { name: "Replace these fields" }).click();
+    await bea.panel().getByText("The state was replaced.").waitFor();
+    await bea.until("another state", async () => /"limit": 7/.test(await state.textContent()));
+    await bea.isAccessible("the panel with its buttons");
+    await bea.takes("dashboard-process-state");
+    await bea.panel().getByRole("button", { name: "Close" }).click();
+  });
+
+  await test("an endpoint is drained, when asked twice", async () => {
+    await bea.goTo("Sockets");
+    await bea.page.getByRole("combobox", { name: "Endpoint" }).selectOption("endpoint");
+    await bea.page.getByRole("button", { name: "Drain" }).click();
+    assert.ok(!(await bea.row("Endpoints", String(two.port)).textContent()).includes("draining"));
+    await bea.page.getByRole("button", { name: "Send its clients away?" }).click();
+    await bea.row("Endpoints", String(two.port)).filter({ hasText: "draining" }).waitFor();
   });
 
   await test("a child is terminated and restarted, on another node too", async () => {
