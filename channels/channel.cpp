@@ -1,5 +1,6 @@
 #include "channels/channel.hpp"
 #include "channels/channel_state.hpp"
+#include "channels/meters.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/telemetry.hpp"
 
@@ -10,7 +11,10 @@ channel_process::channel_process() : state_(std::make_unique<channel_state>()) {
 
 channel_process::~channel_process() {
   auto& state = *state_;
-  if (state.joined) state.pub_sub->leave(state.topic, self());
+  if (state.joined) {
+    state.pub_sub->leave(state.topic, self());
+    meters::here().channels_left.add();
+  }
   if (state.socket) send(state.socket, channel_ended{self(), !state.announced});
 }
 
@@ -41,6 +45,7 @@ void complete_join(channel_process& channel) {
   state.joining = false;
   state.joined = true;
   state.pub_sub->join(state.topic, {self(), state.out.get(), &channel});
+  meters::here().joins_ok.add();
 }
 
 /// An orderly end that a handler chose: the client sees phx_close, not phx_error.
@@ -66,8 +71,10 @@ const telemetry::event channel_handled_in_event{"phoenix.channel_handled_in"};
 void tell_joined(
     const channel_state& state, std::string_view channel, std::string_view result,
     clock::time_point begun) {
+  auto took = clock::now() - begun;
+  meters::here().join.observe(took);
   telemetry::execute(
-      channel_joined_event, {{"duration", clock::now() - begun}},
+      channel_joined_event, {{"duration", took}},
       {{"topic", state.topic}, {"channel", channel}, {"result", result}, {"params", state.params}});
 }
 
@@ -86,7 +93,10 @@ init_outcome channel_process::init() {
       begun);
   state.params = {};
   if (result.later) return {init_status::later, {}};
-  if (result.accepted) complete_join(*this);
+  if (result.accepted)
+    complete_join(*this);
+  else
+    meters::here().joins_refused.add();
   write_reply(state, state.join_reply_join_ref, state.ref, result.reply);
   state.joining = false;
   state.announced = !result.accepted;
@@ -104,11 +114,14 @@ void channel_process::handle(message& message) {
     }
     state.ref = std::move(event->ref);
     auto watched = channel_handled_in_event.enabled();
-    auto begun = watched ? clock::now() : clock::time_point();
+    auto timed = watched || meters::measured();
+    auto begun = timed ? clock::now() : clock::time_point();
     auto result = event->event_is_string ? handle_in(event->event, event->payload) : std::nullopt;
+    auto took = timed ? clock::now() - begun : clock::duration();
+    if (timed) meters::here().handle_in.observe(took);
     if (watched)
       telemetry::execute(
-          channel_handled_in_event, {{"duration", clock::now() - begun}},
+          channel_handled_in_event, {{"duration", took}},
           {{"topic", state.topic},
            {"channel", initial_call()},
            {"event", event->event},
@@ -183,7 +196,10 @@ namespace detail {
 void answer_join(channel_process& channel, const reply_with& reply) {
   auto& state = channel.state();
   bool accepted = reply.status == "ok";
-  if (accepted) complete_join(channel);
+  if (accepted)
+    complete_join(channel);
+  else
+    meters::here().joins_refused.add();
   write_reply(state, state.join_reply_join_ref, state.ref, reply);
   state.joining = false;
   state.announced = !accepted;

@@ -39,6 +39,7 @@ namespace {
 // --- the endpoint --------------------------------------------------------------------------------
 
 struct begin_drain {};
+struct delay_is_over {};
 struct next_batch {};
 struct look_at_certificates {
   bool again = true;  // at the next interval
@@ -130,6 +131,8 @@ class endpoint_process final : public behavior {
       stop_self(stop_reason_);
     } else if (value_of<begin_drain>(message) != nullptr) {
       drain();
+    } else if (value_of<delay_is_over>(message) != nullptr) {
+      send_away();
     } else if (auto* look = value_of<look_at_certificates>(message)) {
       renew_certificates(look->again);
     } else {
@@ -200,9 +203,15 @@ class endpoint_process final : public behavior {
     }
     if (std::exchange(stopping_, true)) return;
     stop_reason_ = exit.reason;
+    if (sending_away_) return stop_listening();
+    drain();
+  }
+
+  /// Whoever has connected is served; then there is nobody to come.
+  void stop_listening() {
+    for (auto& listener : listeners_) listener->accept_waiting();
     listeners_.clear();
     send_after(spec_.drainer.shutdown, self(), timeout{});
-    drain();
     if (all_told_) drain_rest();
   }
 
@@ -210,11 +219,23 @@ class endpoint_process final : public behavior {
 
   void drain() {
     if (std::exchange(draining_, true)) return;
+    context_->admission->leave();
+    auto delay = spec_.drainer.delay;
+    if (delay <= delay.zero()) return send_away();
+    logger::info(
+        "not ready any more, draining soon",
+        {{"endpoint", spec_.name}, {"delay_ms", delay.count()}});
+    send_after(delay, self(), delay_is_over{});
+  }
+
+  void send_away() {
+    sending_away_ = true;
     context_->admission->drain();
     total_ = context_->admission->statistics().sockets;
     rounds_ = (total_ + spec_.drainer.batch_size - 1) / spec_.drainer.batch_size;
     logger::info("draining", {{"endpoint", spec_.name}, {"sockets", total_}, {"rounds", rounds_}});
     drain_batch();
+    if (stopping_) stop_listening();
   }
 
   void drain_batch() {
@@ -269,7 +290,8 @@ class endpoint_process final : public behavior {
   std::size_t total_ = 0;
   std::size_t rounds_ = 0;
   std::size_t round_ = 0;
-  bool draining_ = false;
+  bool draining_ = false;      // not ready any more
+  bool sending_away_ = false;  // the delay is over
   bool all_told_ = false;
   bool stopping_ = false;
   exit_reason stop_reason_;
@@ -286,9 +308,13 @@ control_reply drain_command(const std::vector<std::string>&) {
   std::uint64_t left = 0;
   std::chrono::milliseconds limit{0};
   for (auto& endpoint : all) {
-    if (!endpoint.context->admission->draining()) send(endpoint.process, begin_drain{});
-    left += endpoint.context->admission->statistics().sockets;
-    limit = std::max(limit, endpoint.context->spec.drainer.shutdown);
+    auto& admission = *endpoint.context->admission;
+    auto& drainer = endpoint.context->spec.drainer;
+    if (!admission.leaving()) send(endpoint.process, begin_drain{});
+    // Until new ones are refused, nobody is not yet everybody gone.
+    auto sockets = admission.statistics().sockets;
+    left += admission.draining() ? sockets : std::max<std::uint64_t>(sockets, 1);
+    limit = std::max(limit, drainer.delay + drainer.shutdown);
   }
   return {.text = std::to_string(left) + " " + std::to_string(limit.count())};
 }
@@ -305,13 +331,13 @@ child_spec endpoint::child_spec(options options) {
       .start = detail::starter(
           [options] { return std::make_unique<detail::endpoint_process>(options); }, options.name,
           true),
-      .shutdown = options.drainer.shutdown + std::chrono::seconds(5),
+      .shutdown = options.drainer.delay + options.drainer.shutdown + std::chrono::seconds(5),
       .type = child_type::supervisor};
 }
 
 bool endpoint::ready(std::string_view name) {
   auto found = detail::find_running(name);
-  return found && !found->context->admission->draining();
+  return found && !found->context->admission->leaving();
 }
 
 std::vector<std::string> endpoint::names() {

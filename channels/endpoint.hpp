@@ -32,9 +32,10 @@
 // are counted (endpoint::statistics) and the first of each kind is logged, then one a second; near
 // a limit a warning comes before. `limits.enforce = false` only counts and logs.
 //
-// Drain. When the endpoint stops, or endpoint::drain is called, endpoint::ready turns false, new
-// sockets are refused with 503 and Retry-After, those there are closed in batches with 1012, and
-// what is left at the deadline is cut.
+// Drain. When the endpoint stops, or endpoint::drain is called, endpoint::ready turns false.
+// After `drainer.delay`, in which everybody is still served, new sockets are refused with 503 and
+// Retry-After, those there are closed in batches with 1012, and what is left at the deadline is
+// cut.
 //
 // Configuration. The section with the endpoint's name overrides numbers, addresses and files; all
 // keys are in docs/endpoint.md.
@@ -234,7 +235,10 @@ struct endpoint_limits {
 struct drainer_options {
   std::size_t batch_size = 10'000;
   std::chrono::milliseconds batch_interval{2'000};
-  std::chrono::milliseconds shutdown{30'000};  // from the beginning to cutting what is left
+  /// Between "not ready" and the first closed socket: longer than balancers need to notice, so that
+  /// nobody is sent here any more. Everybody who comes meanwhile is served.
+  std::chrono::milliseconds delay{0};
+  std::chrono::milliseconds shutdown{30'000};  // from the end of the delay to cutting what is left
 };
 
 struct endpoint_spec {
@@ -282,7 +286,7 @@ class endpoint {
   using options = endpoint_spec;
   static roost::child_spec child_spec(options options);
 
-  /// Whether it takes sockets: started, and not draining. For a balancer's readiness check.
+  /// Whether it wants sockets: started, and not about to drain. For a balancer's readiness check.
   static bool ready(std::string_view name = "endpoint");
 
   /// The endpoints that have started.

@@ -122,6 +122,7 @@ void apply_configuration(endpoint_spec& spec) {
       drainer.get_in<std::size_t>("batch_size", spec.drainer.batch_size, 1, 1'000'000);
   spec.drainer.batch_interval =
       drainer.get<std::chrono::milliseconds>("batch_interval", spec.drainer.batch_interval);
+  spec.drainer.delay = drainer.get<std::chrono::milliseconds>("delay", spec.drainer.delay);
   spec.drainer.shutdown = drainer.get<std::chrono::milliseconds>("shutdown", spec.drainer.shutdown);
 }
 

@@ -1,4 +1,5 @@
 #include "channels/hub.hpp"
+#include "channels/meters.hpp"
 #include "channels/transport/frame_codec.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/logger.hpp"
@@ -323,10 +324,15 @@ bool hub::dispatch(shard& shard, pid except, const outgoing_broadcast& message) 
   counts.clear();
   auto dispatcher = find_dispatcher(message.dispatcher);
   std::vector<pub_sub_subscriber> chosen_from;
+  std::size_t processes = 0;
   {
     std::shared_lock guard{shard.mutex};
     auto entry = shard.topics.find(message.topic);
-    if (entry == shard.topics.end()) return false;
+    if (entry == shard.topics.end()) {
+      guard.unlock();
+      meters::here().fan_out.observe(0);
+      return false;
+    }
     for (auto& one : entry->second.processes) {
       if (dispatcher)
         chosen_from.push_back({one.process, one.metadata});
@@ -337,7 +343,10 @@ bool hub::dispatch(shard& shard, pid except, const outgoing_broadcast& message) 
                 std::string(message.topic), std::string(message.event), message.payload});
     }
     counts = entry->second.workers;
+    processes = entry->second.processes.size();
   }
+  meters::here().fan_out.observe(
+      std::accumulate(counts.begin(), counts.end(), static_cast<std::uint64_t>(processes)));
   if (dispatcher && !chosen_from.empty())
     (*dispatcher)(
         chosen_from, except,

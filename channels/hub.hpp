@@ -51,6 +51,7 @@ class hub final : public pub_sub_local, public std::enable_shared_from_this<hub>
   static std::shared_ptr<hub> create(const std::string& name, std::uint32_t pool_size);
   /// Throws std::invalid_argument if there is none.
   static std::shared_ptr<hub> find(std::string_view name);
+  static std::vector<std::string> names();
 
   void subscribe(std::string_view topic, pid process, subscribe_options options = {});
   void unsubscribe(std::string_view topic, pid process);

@@ -78,6 +78,11 @@ class admission {
   refusal enter_socket(const std::string& address);
   void leave_socket(const std::string& address) noexcept;
 
+  /// Not ready any more, though everybody is still served: balancers have to notice first.
+  void leave() noexcept { leaving_.store(true, std::memory_order_relaxed); }
+  bool leaving() const noexcept { return leaving_.load(std::memory_order_relaxed); }
+
+  /// No new sockets any more.
   void drain() noexcept { draining_.store(true, std::memory_order_relaxed); }
   bool draining() const noexcept { return draining_.load(std::memory_order_relaxed); }
 
@@ -114,6 +119,7 @@ class admission {
   endpoint_limits limits_;
   std::size_t max_connections_;
   std::size_t max_sockets_;
+  std::atomic<bool> leaving_{false};
   std::atomic<bool> draining_{false};
   counter connections_{0};
   counter sockets_{0};

@@ -1,6 +1,7 @@
 #include "channels/socket_process.hpp"
 #include "channels/background.hpp"
 #include "channels/endpoint_context.hpp"
+#include "channels/meters.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/telemetry.hpp"
 #include <algorithm>
@@ -50,8 +51,12 @@ init_outcome socket_process::init() {
   auto started = std::chrono::steady_clock::now();
   auto result = request_.mount->type->connect(request_.params, request_.info);
   static const telemetry::event socket_connected{"phoenix.socket_connected"};
+  auto took = std::chrono::steady_clock::now() - started;
+  auto& counts = meters::here();
+  counts.connect.observe(took);
+  (result.refusal ? counts.connects_refused : counts.connects_ok).add();
   telemetry::execute(
-      socket_connected, {{"duration", std::chrono::steady_clock::now() - started}},
+      socket_connected, {{"duration", took}},
       {{"user_socket", initial_call()},
        {"result", result.refusal ? "error" : "ok"},
        {"peer", address_}});
@@ -177,6 +182,7 @@ void socket_process::on_binary(std::string_view frame) {
 }
 
 void socket_process::dispatch(const incoming& message) {
+  meters::here().messages_in.add();
   if (message.topic_is_string && message.event_is_string) {
     if (message.topic_name == "phoenix") return on_phoenix(message);
     if (message.event == "phx_join") return on_join(message);
@@ -273,6 +279,7 @@ void socket_process::start_channel(entry& entry, waiting_join join, const channe
   auto outcome = start_process(std::move(channel), std::move(request));
   if (outcome.status == start_status::failed) {
     if (!outcome.reason.is_orderly()) {
+      meters::here().joins_crashed.add();
       static const payload crashed{{"reason", "join crashed"}};
       reply(join.join_ref, join.ref, entry.topic, "error", crashed);
     }
@@ -318,6 +325,7 @@ void socket_process::on_ended(const channel_ended& ended) {
   bool was_joining = late != late_joins_.end();
   if (was_joining) {
     if (ended.crashed) {
+      meters::here().joins_crashed.add();
       static const payload crashed{{"reason", "join crashed"}};
       reply(late->join_ref, late->ref, entry->topic, "error", crashed);
     }

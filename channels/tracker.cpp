@@ -197,6 +197,21 @@ std::vector<payload> tracker::get_by_key(std::string_view topic, std::string_vie
   return metas;
 }
 
+std::vector<std::string> tracker::names() {
+  std::vector<std::shared_ptr<detail::tracker_shards>> all;
+  std::vector<std::string> names;
+  {
+    std::lock_guard guard{detail::trackers_mutex};
+    for (auto& [name, shards] : detail::trackers()) {
+      all.push_back(shards);
+      names.push_back(name);
+    }
+  }
+  for (std::size_t i = all.size(); i-- > 0;)
+    if (all[i]->running().empty()) names.erase(names.begin() + static_cast<std::ptrdiff_t>(i));
+  return names;
+}
+
 std::size_t tracker::count(std::string_view topic) const {
   return shards_->of_topic(topic)->index().count(topic);
 }

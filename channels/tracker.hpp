@@ -88,6 +88,9 @@ class tracker {
   };
   static roost::child_spec child_spec(options options);
 
+  /// Those that run, presences included.
+  static std::vector<std::string> names();
+
   explicit tracker(std::string_view name);
 
   /// `process` is one of this node.

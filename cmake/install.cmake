@@ -21,5 +21,7 @@ install(FILES
   ${PROJECT_BINARY_DIR}/roostConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/FindCAF.cmake
   ${PROJECT_SOURCE_DIR}/cmake/release.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/release.service.common
   ${PROJECT_SOURCE_DIR}/cmake/release.service.in
+  ${PROJECT_SOURCE_DIR}/cmake/release@.service.in
   DESTINATION ${package_dir})

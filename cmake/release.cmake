@@ -7,7 +7,7 @@
 #   lib/…                             every shared library that it needs, but the base libraries
 #   conf/…                            CONFIG
 #   share/…                           the contents of each folder of SHARE
-#   share/systemd/TARGET.service      a unit to begin with
+#   share/systemd/TARGET.service      a unit to begin with, and TARGET@.service for several nodes
 #   releases/VERSION                  what `TARGET version` prints
 #
 # It is no part of a plain `cmake --install`.
@@ -15,7 +15,7 @@
 # What every Debian 12 has, however small: libc6. The C++ library is not among them.
 set(ROOST_BASE_LIBRARIES ld-linux libc libm libpthread libdl librt libresolv libutil libanl)
 
-set(roost_release_unit ${CMAKE_CURRENT_LIST_DIR}/release.service.in)
+set(roost_release_units ${CMAKE_CURRENT_LIST_DIR})
 
 function(roost_release target)
   cmake_parse_arguments(PARSE_ARGV 1 RELEASE "" "" "CONFIG;SHARE")
@@ -41,8 +41,14 @@ function(roost_release target)
     install(DIRECTORY ${folder}/ DESTINATION share ${part})
   endforeach()
   set(name ${target})
-  configure_file(${roost_release_unit} ${CMAKE_CURRENT_BINARY_DIR}/${target}.service @ONLY)
-  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${target}.service DESTINATION share/systemd ${part})
+  file(READ ${roost_release_units}/release.service.common common)
+  set_property(DIRECTORY APPEND PROPERTY
+    CMAKE_CONFIGURE_DEPENDS ${roost_release_units}/release.service.common)
+  foreach(kind IN ITEMS "" "@")
+    set(unit ${CMAKE_CURRENT_BINARY_DIR}/${target}${kind}.service)
+    configure_file(${roost_release_units}/release${kind}.service.in ${unit} @ONLY)
+    install(FILES ${unit} DESTINATION share/systemd ${part})
+  endforeach()
   install(CODE "
     set(root \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\")
     file(MAKE_DIRECTORY \"\${root}/releases\")

@@ -17,8 +17,8 @@
 //
 // Roles. Who comes with the cookie of the cluster is an admin. Who comes as a guest, with the
 // cookie of `distribution.guest_cookie_file`, may use functions that need read_only only, and its
-// link takes nothing else. Every call of a function that needs an admin is written to the log as an
-// audit_report: who, from where, what, and how it ended.
+// link takes nothing else. Every call of a function that needs an admin is written to the log,
+// "audit: console command": who, by way of which nodes, what, and how it ended.
 //
 // Thread safety: any thread. Source: IEx's helpers, OTP's c and observer_backend.
 #pragma once

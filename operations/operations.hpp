@@ -15,10 +15,18 @@
 // Thread safety: call it once, in main. Source: Phoenix LiveDashboard, telemetry_metrics, SASL's
 // os_mon, Elixir releases.
 #pragma once
+#include "operations/metrics.hpp"
 #include "supervision/application.hpp"
 
 namespace roost {
 
-extension operations();
+struct operations_options {
+  std::vector<metrics::definition> metrics = {};  // your own; see operations/metrics.hpp
+  /// Called every `operations.poller.period`, to execute telemetry events of states: the length of
+  /// a queue, the age of a file. They must not block.
+  std::vector<std::function<void()>> measurements = {};
+};
+
+extension operations(operations_options options = {});
 
 }  // namespace roost

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <system_error>
 #include <thread>
@@ -393,7 +394,8 @@ class core {
 };
 
 log_event make_event(
-    log_level level, std::string_view kind, std::string_view message, log_arguments arguments) {
+    log_level level, std::string_view kind, std::string_view message,
+    std::span<const log_argument> arguments) {
   log_event event{
       .time = std::chrono::system_clock::now(),
       .level = level,
@@ -419,7 +421,8 @@ log_level logger::level() noexcept {
 
 void logger::write(log_level level, std::string_view message, log_arguments fields) {
   auto& core = core::instance();
-  if (!core.refuses(level)) core.push(make_event(level, {}, message, fields));
+  if (!core.refuses(level))
+    core.push(make_event(level, {}, message, {fields.begin(), fields.size()}));
 }
 
 void logger::write(log_event event) { core::instance().push(std::move(event)); }
@@ -428,7 +431,8 @@ namespace {
 
 /// A report is an event as well, whatever the level: `roost.report`, with its fields as metadata.
 void tell_telemetry(
-    log_level level, std::string_view kind, std::string_view message, log_arguments fields) {
+    log_level level, std::string_view kind, std::string_view message,
+    std::span<const log_argument> fields) {
   static const telemetry::event report{"roost.report"};
   if (!report.enabled()) return;
   std::vector<log_value> copies;
@@ -448,28 +452,40 @@ void tell_telemetry(
 
 }  // namespace
 
-void logger::report(
-    log_level level, std::string_view kind, std::string_view message, log_arguments fields) {
+namespace {
+
+void report_fields(
+    log_level level, std::string_view kind, std::string_view message,
+    std::span<const log_argument> fields) {
   tell_telemetry(level, kind, message, fields);
-  if (!enabled(level)) return;
+  if (!logger::enabled(level)) return;
   auto& core = core::instance();
   if (!core.refuses(level)) core.push(make_event(level, kind, message, fields));
 }
 
+}  // namespace
+
+void logger::report(
+    log_level level, std::string_view kind, std::string_view message, log_arguments fields) {
+  report_fields(level, kind, message, {fields.begin(), fields.size()});
+}
+
 void logger::report(const crash_report& crash) {
   auto who = crash.name.empty() ? crash.process : crash.name + ' ' + crash.process;
-  report(
-      log_level::error, "crash_report", "process " + who + " crashed: " + crash.reason,
-      {{"process", crash.process},
-       {"name", crash.name},
-       {"initial_call", crash.initial_call},
-       {"reason", crash.reason},
-       {"where", crash.where},
-       {"last_message", crash.last_message},
-       {"state", crash.state},
-       {"message_queue_len", crash.message_queue_len},
-       {"ancestors", crash.ancestors},
-       {"links", crash.links}});
+  std::vector<log_argument> fields{
+      {"process", crash.process},
+      {"name", crash.name},
+      {"initial_call", crash.initial_call},
+      {"reason", crash.reason},
+      {"where", crash.where},
+      {"last_message", crash.last_message},
+      {"state", crash.state},
+      {"message_queue_len", crash.message_queue_len},
+      {"ancestors", crash.ancestors},
+      {"links", crash.links}};
+  if (!crash.stack.empty()) fields.push_back({"stack", crash.stack});
+  report_fields(
+      log_level::error, "crash_report", "process " + who + " crashed: " + crash.reason, fields);
 }
 
 logger::handler_id logger::attach(log_handler handler) {

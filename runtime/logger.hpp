@@ -105,6 +105,9 @@ struct crash_report {
   std::vector<std::string> links = {};
   std::string where = {};  // the handler that threw
   std::string state = {};  // of the server, as text
+  /// Where the exception was thrown, the innermost frame first; empty unless somebody tracks
+  /// errors.
+  std::vector<std::string> stack = {};
 };
 
 enum class log_format { text, json };

@@ -7,6 +7,7 @@
 #include "runtime/scheduler.hpp"
 #include "runtime/system_watch.hpp"
 #include "runtime/telemetry.hpp"
+#include "runtime/thrown_stack.hpp"
 
 namespace roost::detail {
 namespace {
@@ -381,6 +382,7 @@ void report_crash(const process& process, const exit_reason& reason, std::string
   if (process.does) report.initial_call = process.does->initial_call();
   report.reason = reason.to_string();
   report.where = reason.where();
+  report.stack = take_thrown_stack(process.id);
   report.last_message = last;
   if (process.parent) report.ancestors.push_back(to_string(process.parent));
   if (process.sensitive)
@@ -444,6 +446,7 @@ void drop_mail(process& process, message* list, const exit_reason& reason) {
 process* swap_running(process* process) noexcept { return std::exchange(running, process); }
 
 exit_reason reason_of_exception(const process& process) noexcept {
+  keep_thrown_stack(process.id);
   try {
     throw;
   } catch (const process_exit& exit) {

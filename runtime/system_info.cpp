@@ -4,6 +4,7 @@
 #include "runtime/scheduler.hpp"
 #include <dirent.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cstdio>
 
@@ -21,12 +22,27 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-std::size_t open_files() {
+std::size_t counted_files() {
   std::unique_ptr<DIR, int (*)(DIR*)> directory{::opendir("/proc/self/fd"), ::closedir};
   if (!directory) return 0;
   std::size_t count = 0;
   while (::readdir(directory.get()) != nullptr) ++count;
   return count < 3 ? 0 : count - 3;  // . and .. and the directory itself
+}
+
+std::size_t open_files() {
+  // Since Linux 6.2 the directory's size says it. Before, a node with 100,000 sockets has to count
+  // them, which takes some 30 ms: not more often than every few seconds.
+  struct stat status {};
+  if (::stat("/proc/self/fd", &status) == 0 && status.st_size > 0)
+    return static_cast<std::size_t>(status.st_size);
+  static constexpr std::size_t many = 10'000;
+  static std::atomic<std::size_t> last{0};
+  static std::atomic<std::uint64_t> counted_at{0};
+  auto now = detail::exact_now();
+  if (last > many && now - counted_at < 5'000) return last;
+  counted_at = now;
+  return last = counted_files();
 }
 
 std::size_t file_limit() {

@@ -314,7 +314,11 @@ void dynamic_supervisor_process::restart_at(table::iterator at) {
 
 /// Answers false when there were too many: then everything is about to stop.
 bool dynamic_supervisor_process::count_restart(pid process, const child& child) {
-  if (intensity_.allow(restart_intensity::clock::now())) return true;
+  if (intensity_.allow(restart_intensity::clock::now())) {
+    supervision_counters().restarts.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  supervision_counters().gave_up.fetch_add(1, std::memory_order_relaxed);
   report_child(name_, "shutdown", as_offender(process, child), "reached_max_restart_intensity");
   children_.erase(process);
   stop(exit_reason::shutdown);

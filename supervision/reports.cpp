@@ -53,7 +53,7 @@ std::string in_words(shutdown_time time) {
 void report_child(
     std::string_view supervisor, std::string_view context, const offender& child,
     const exit_reason& reason) {
-  if (!logger::enabled(log_level::error)) return;
+  // Also when no line is logged: the event roost.report does not depend on the level.
   logger::report(
       log_level::error, "supervisor_report", in_words(context),
       {{"supervisor", supervisor},
@@ -91,6 +91,11 @@ void refuse(const message& message, std::string_view supervisor) {
   send_reply(
       message.from, message.ref,
       make_message<death_notice>(message_kind::no_reply, std::move(reason)));
+}
+
+supervision_counts& supervision_counters() noexcept {
+  static constinit supervision_counts counts;
+  return counts;
 }
 
 double random_part() {

@@ -6,6 +6,7 @@
 // is not seen by default, as in OTP and Elixir) has the same fields without context and reason.
 #pragma once
 #include "supervision/child_spec.hpp"
+#include <atomic>
 
 namespace roost {
 
@@ -32,6 +33,13 @@ void report_progress(std::string_view supervisor, const offender& child);
 /// A message that a supervisor has no use for: it is reported, and whoever waits for an answer
 /// learns that none will come.
 void refuse(const message& message, std::string_view supervisor);
+
+/// What supervisors of all kinds have done since the program's start.
+struct supervision_counts {
+  std::atomic<std::uint64_t> restarts{0};
+  std::atomic<std::uint64_t> gave_up{0};  // after too many restarts
+};
+supervision_counts& supervision_counters() noexcept;
 
 /// Evenly spread over 0 … 1, for delays.
 double random_part();

@@ -550,7 +550,11 @@ bool supervisor_process::auto_shutdown_applies() const {
 
 /// Answers false when there were too many: then everything is about to stop.
 bool supervisor_process::count_restart(const child& child) {
-  if (intensity_.allow(restart_intensity::clock::now())) return true;
+  if (intensity_.allow(restart_intensity::clock::now())) {
+    supervision_counters().restarts.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  supervision_counters().gave_up.fetch_add(1, std::memory_order_relaxed);
   report_child(name_, "shutdown", as_offender(child), "reached_max_restart_intensity");
   give_up(outcome::shut_down, exit_reason::shutdown);
   return false;

@@ -1,4 +1,5 @@
 #include "channels/transport/http_server.hpp"
+#include "channels/meters.hpp"
 #include "channels/socket_process.hpp"
 #include "channels/transport/deflate.hpp"
 #include "channels/transport/http_answers.hpp"
@@ -82,10 +83,10 @@ class http_session final : public connection {
           shaking_hands ? "handshake_timeout" : "request_timeout");
     end();
   }
-  /// Whoever waits for an answer gets it, and then the connection ends.
+  /// Whoever has asked gets the answer, and then the connection ends.
   void drain() override {
     draining_ = true;
-    if (!exchange_ && output_.empty() && file_.left == 0) end();
+    if (!exchange_ && output_.empty() && file_.left == 0 && !has_asked()) end();
   }
   void cut() override { end(); }
   bool is_socket() const noexcept override { return false; }
@@ -113,6 +114,13 @@ class http_session final : public connection {
     for (auto& mount : endpoint_->spec.sockets)
       if (mount.options.longpoll) largest = std::max(largest, mount.options.longpoll->max_body);
     return largest;
+  }
+
+  /// A part of a request is here, or in the kernel, which epoll will tell of.
+  bool has_asked() const {
+    char byte;
+    return !input_.empty() || parser_->got_some() ||
+           ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
   }
 
   void end() {
@@ -257,9 +265,10 @@ class http_session final : public connection {
   }
 
   void handle(request& message) {
-    keep_alive_ = message.keep_alive() && !draining_;
+    // A balancer that keeps connections for later is told that there is no later.
+    keep_alive_ = message.keep_alive() && !draining_ && !endpoint_->admission->leaving();
     auto path = path_of(message);
-    if (request_stop.enabled()) handling_since_ = std::chrono::steady_clock::now();
+    handling_since_ = std::chrono::steady_clock::now();
     telemetry::execute(
         request_start, {}, {{"path", path}, {"method", view(message.method_string())}});
     bool head = message.method() == http::verb::head;
@@ -432,22 +441,18 @@ class http_session final : public connection {
     if (token.empty()) token = wish->request.params["token"].value_or("");
     poll_request poll{
         .what = method == http::verb::get ? poll_request::kind::poll : poll_request::kind::publish,
-        .session = read_poll_token(*endpoint_, options, token),
-        .begin = {}};
+        .session = read_poll_token(*endpoint_, options, token)};
+    bool gone = poll.session && !poll.session->process;
     if (method == http::verb::post) {
-      if (!poll.session) return respond(poll_response(publish_answer(410)), head);
+      if (!poll.session || gone) return respond(poll_response(publish_answer(410)), head);
       auto body = parse_poll_body(view(message[http::field::content_type]), message.body());
       if (!body) return respond(plain_response(400, "Bad Request"), head);
       poll.messages = std::move(*body);
     }
+    if (gone) return respond(session_is_lost(), head);
     head_ = head;
     exchange_ = local_ptr<http_exchange>(new http_exchange(this));
-    // std::function wants to copy what it holds.
-    auto begin = std::make_shared<detail::http_session::wish>(std::move(*wish));
-    if (!poll.session) return begin_session(*begin, options);
-    poll.begin = [this, exchange = exchange_, begin, options] {
-      if (exchange->is_open()) begin_session(*begin, options);
-    };
+    if (!poll.session) return begin_session(*wish, options);
     run_poll(exchange_, endpoint_, options, std::move(poll));
   }
 
@@ -469,9 +474,15 @@ class http_session final : public connection {
   // --- writing -----------------------------------------------------------------------------------
 
   void respond(const http_response& response, bool head) {
-    telemetry::execute(
-        request_stop, {{"duration", std::chrono::steady_clock::now() - handling_since_}},
-        {{"status", response.status}});
+    // A request that could not be read was never handled.
+    auto since = std::exchange(handling_since_, {});
+    auto took = since == std::chrono::steady_clock::time_point()
+                    ? std::chrono::nanoseconds(0)
+                    : std::chrono::steady_clock::now() - since;
+    auto& counts = meters::here();
+    counts.responses[static_cast<std::size_t>(std::clamp(response.status / 100, 0, 5))].add();
+    counts.request.observe(took);
+    telemetry::execute(request_stop, {{"duration", took}}, {{"status", response.status}});
     bool has_body = response.status != 304 && response.status != 204;
     auto size = file_.left != 0 ? file_.left : response.body.size();
     if (draining_) keep_alive_ = false;
@@ -548,7 +559,7 @@ class http_session final : public connection {
   std::size_t sent_ = 0;
   std::size_t requests_ = 0;
   std::uint64_t since_ = 0;
-  std::chrono::steady_clock::time_point handling_since_;  // for telemetry
+  std::chrono::steady_clock::time_point handling_since_;  // of the present request
   bool begun_ = false;                                    // the PROXY header is behind us
   bool counted_ = false;                                  // by the admission
   bool head_ = false;                                     // of the exchange

@@ -16,6 +16,7 @@ struct socket_address {
 };
 
 constexpr std::string_view unix_prefix = "unix:";
+constexpr int backlog = 4096;  // connections that wait to be accepted
 
 socket_address unix_address(const std::string& path) {
   socket_address address;
@@ -82,7 +83,7 @@ listening_socket::listening_socket(const std::string& ip, int port) {
   if (!local) ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(fd_, reinterpret_cast<sockaddr*>(&address.bytes), address.size) < 0) fail(errno);
   if (local) file_ = path;
-  if (::listen(fd_, 4096) < 0) fail(errno);
+  if (::listen(fd_, backlog) < 0) fail(errno);
 }
 
 listening_socket::~listening_socket() {
@@ -116,15 +117,25 @@ acceptor::~acceptor() {
 
 void acceptor::on_io(std::uint32_t) {
   // A bounded number at a time, so that a flood of connections leaves time for the others.
-  for (int i = 0; i < 64; ++i) {
-    int fd = ::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      send(targets_[least_loaded()], new_connection(fd, what_));
-      continue;
-    }
-    if (errno == EMFILE || errno == ENFILE) return shed();
-    if (errno != EINTR && errno != ECONNABORTED) return;
+  for (int i = 0; i < 64; ++i)
+    if (!accept_one()) return;
+}
+
+void acceptor::accept_waiting() {
+  // No more than the queue holds, as newcomers may be faster than we are.
+  for (int i = 0; i < backlog; ++i)
+    if (!accept_one()) return;
+}
+
+bool acceptor::accept_one() {
+  int fd = ::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    send(targets_[least_loaded()], new_connection(fd, what_));
+    return true;
   }
+  bool out_of_descriptors = errno == EMFILE || errno == ENFILE;
+  if (out_of_descriptors) shed();
+  return !out_of_descriptors && (errno == EINTR || errno == ECONNABORTED);
 }
 
 std::size_t acceptor::least_loaded() {

@@ -51,7 +51,12 @@ class acceptor final : public io_handler {
 
   void on_io(std::uint32_t events) override;
 
+  /// Those whose connection the kernel has made already, who would see it break; before the end.
+  void accept_waiting();
+
  private:
+  /// Answers whether there may be more.
+  bool accept_one();
   std::size_t least_loaded();
   void shed();
 

@@ -1,5 +1,6 @@
 #include "channels/transport/long_poll.hpp"
 #include "channels/endpoint_context.hpp"
+#include "channels/meters.hpp"
 #include "runtime/logger.hpp"
 #include <openssl/rand.h>
 
@@ -45,7 +46,7 @@ std::optional<poll_session_id> read_poll_token(
   pid process{number("process"), 0};
   if (name != this_node().name || incarnation != this_node().incarnation) {
     // Without a name there are no other nodes; with one, an earlier life of this node is nobody.
-    if (name == this_node().name || !is_node_name(name)) return std::nullopt;
+    if (name == this_node().name || !is_node_name(name)) return poll_session_id{};
     process.node = node_number(name, incarnation);
   }
   return poll_session_id{process, number("secret")};
@@ -57,6 +58,8 @@ http_response poll_response(std::string body) {
       .content_type = "application/json; charset=utf-8",
       .headers = poll_headers()};
 }
+
+http_response session_is_lost() { return poll_response(publish_answer(500)); }
 
 // --- the session ---------------------------------------------------------------------------------
 
@@ -98,6 +101,7 @@ void long_poll_session::put(std::string message) {
 }
 
 void long_poll_session::write(encoded kind, std::string_view message) {
+  meters::here().messages_out.add();
   put(kind == encoded::binary ? text_of_binary(message) : std::string(message));
 }
 
@@ -106,7 +110,7 @@ void long_poll_session::write(const shared_frame_ptr& frame) {
   write(kind, text);
 }
 
-/// There are no close frames here: the client learns of the end by 410.
+/// There are no close frames here: the client learns of the end by its next poll.
 void long_poll_session::close(close_code code, std::string_view) {
   if (process_ == nullptr) return;
   // A drain comes from outside; what follows is for the process's own turn.
@@ -254,36 +258,34 @@ class poll_process final : public behavior {
   void handle(message& message) override {
     bool polls = request_.what == poll_request::kind::poll;
     if (auto* result = value_of<poll_result>(message)) {
-      if (!polls)
-        respond(publish_answer(result->status));
-      else if (result->status == 410)
-        begin_again();
+      if (result->status == 410)
+        lost();
+      else if (polls)
+        respond(poll_response(poll_answer(
+            result->status, make_poll_token(*endpoint_, *request_.session), result->messages)));
       else
-        respond(poll_answer(
-            result->status, make_poll_token(*endpoint_, *request_.session), result->messages));
+        respond(poll_response(publish_answer(result->status)));
     } else if (auto* gone = value_of<down>(message); gone != nullptr) {
-      if (gone->ref != session_monitor_) return;
-      polls ? begin_again() : respond(publish_answer(410));
+      if (gone->ref == session_monitor_) lost();
     } else if (value_of<timeout>(message) != nullptr) {
       // The session's node does not answer: nobody knows what has become of a batch.
-      respond(
+      respond(poll_response(
           polls ? poll_answer(204, make_poll_token(*endpoint_, *request_.session))
-                : publish_answer(408));
+                : publish_answer(408)));
     }
   }
 
  private:
   /// Ends with `normal` only when the answer has been handed to a connection that is there.
-  void respond(std::string body) {
+  void respond(http_response response) {
     exchange_->set_waiter({});
     bool there = exchange_->is_open();
-    exchange_->respond(poll_response(std::move(body)));
+    exchange_->respond(std::move(response));
     stop_self(there ? exit_reason::normal : exit_reason::shutdown);
   }
-  void begin_again() {
-    exchange_->set_waiter({});
-    if (exchange_->is_open()) request_.begin();
-    stop_self(exit_reason::normal);
+  void lost() {
+    bool polls = request_.what == poll_request::kind::poll;
+    respond(polls ? session_is_lost() : poll_response(publish_answer(410)));
   }
 
   local_ptr<http_exchange> exchange_;

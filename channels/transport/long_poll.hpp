@@ -112,8 +112,6 @@ struct poll_request {
   kind what = kind::poll;
   std::optional<poll_session_id> session;
   std::vector<poll_message> messages = {};
-  /// Begins a new session and answers 410, or refuses.
-  std::function<void()> begin;
 };
 
 /// Runs the request as a process on this worker, which answers the exchange.
@@ -122,5 +120,9 @@ void run_poll(
     const longpoll_options& options, poll_request request);
 
 http_response poll_response(std::string body);
+
+/// To a poll of a session that has ended, with its node perhaps. A new session (410) would be none:
+/// phoenix.js goes on then as if its channels were joined. At 500 it connects and joins again.
+http_response session_is_lost();
 
 }  // namespace roost::detail

@@ -1,5 +1,6 @@
 #include "channels/transport/web_socket.hpp"
 #include "channels/endpoint_context.hpp"
+#include "channels/meters.hpp"
 #include "channels/transport/deflate.hpp"
 #include "channels/transport/utf8.hpp"
 #include "channels/transport/worker_buffers.hpp"
@@ -276,6 +277,7 @@ void web_socket::append(opcode code, std::string_view payload, bool rsv1) {
 }
 
 void web_socket::write(encoded kind, std::string_view message) {
+  meters::here().messages_out.add();
   auto code = kind == encoded::binary ? opcode::binary : opcode::text;
   if (deflate_bits_ == 0) return append(code, message);
   static thread_local std::string compressed;
@@ -286,6 +288,7 @@ void web_socket::write(encoded kind, std::string_view message) {
 
 void web_socket::write(const shared_frame_ptr& plain) {
   if (state_ != state::open) return;
+  meters::here().messages_out.add();
   auto& frame = deflate_bits_ == 0 ? plain : compressed_once(plain, deflate_bits_);
   if (output_.empty() && !only_) {
     only_ = frame;

@@ -62,6 +62,11 @@ http_response broadcast(const http_request& request) {
   return {.body = "ok"};
 }
 
+/// Whom the node takes for the client, behind a balancer.
+http_response peer(const http_request& request) {
+  return roost::json_response(200, {{"peer", request.peer_address}, {"node", roost::node_name()}});
+}
+
 http_response stats(const http_request& /*request*/) {
   auto endpoint = roost::endpoint::statistics();
   return roost::json_response(
@@ -84,6 +89,7 @@ std::vector<roost::http_route> routes() {
       roost::any("/health", health),
       roost::get("/hello", hello),
       roost::any("/admin/broadcast", broadcast),
+      roost::any("/admin/peer", peer),
       roost::get("/admin/stats", stats),
   };
 }

@@ -111,13 +111,12 @@ void audit(const ask_console& question, const console_answer& answer) {
        {"ok", answer.ok}});
   std::string via;
   for (auto& one : question.via) via += (via.empty() ? "" : " ") + one;
-  logger::report(
-      log_level::notice, "audit_report", "console command",
-      {{"who", question.who},
-       {"via", via},
-       {"function", question.function},
-       {"arguments", question.arguments.substr(0, 1'000)},
-       {"outcome", answer.ok ? "ok" : answer.text}});
+  logger::notice(
+      "audit: console command", {{"who", question.who},
+                                 {"via", via},
+                                 {"function", question.function},
+                                 {"arguments", question.arguments.substr(0, 1'000)},
+                                 {"outcome", answer.ok ? "ok" : answer.text}});
 }
 
 console_answer run(const console::function& function, const ask_console& question) {
@@ -127,7 +126,9 @@ console_answer run(const console::function& function, const ask_console& questio
     auto answer = function(console::arguments(std::move(*parsed), question.session));
     return {true, answer.dump()};
   } catch (const process_exit& exit) {
-    return failure(std::string("exit: ") + exit.what());
+    auto& reason = exit.reason();
+    bool threw = reason.kind() == exit_reason::code::error;
+    return failure(threw ? std::string(reason.what()) : exit.what());
   } catch (const std::exception& error) {
     return failure(error.what());
   }

@@ -71,7 +71,8 @@ struct line_editor::state {
 
 line_editor::line_editor(std::string history_file, completer complete)
     : state_(std::make_unique<state>()) {
-  if (std::setlocale(LC_CTYPE, "") == nullptr || std::strcmp(std::setlocale(LC_CTYPE, nullptr), "C") == 0)
+  if (std::setlocale(LC_CTYPE, "") == nullptr ||
+      std::strcmp(std::setlocale(LC_CTYPE, nullptr), "C") == 0)
     std::setlocale(LC_CTYPE, "C.UTF-8");
   state_->history_file = std::move(history_file);
   state_->complete = std::move(complete);

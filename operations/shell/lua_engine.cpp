@@ -2,12 +2,12 @@
 // function while it calls what may raise an error; values on their way are members of the state.
 #include "operations/shell/lua_engine.hpp"
 #include <lua5.4/lua.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <map>
-#include <algorithm>
 
 namespace roost::detail {
 namespace {
@@ -15,7 +15,6 @@ namespace {
 using clock = std::chrono::steady_clock;
 
 constexpr int look_every = 10'000;  // instructions
-constexpr auto time_to_clean_up = std::chrono::seconds(1);
 constexpr int deepest = 64;         // tables within tables
 constexpr std::size_t most_orders = 1'000;
 constexpr std::size_t no_order = ~std::size_t{0};
@@ -39,8 +38,8 @@ struct lua_engine::state {
   };
   std::vector<std::vector<std::string>> orders;  // of the fields of tables that came as JSON
   std::map<std::string, std::size_t> order_of;   // by their names, joined
-  json passing;       // on its way into or out of Lua
-  std::string error;  // … and what went wrong there
+  json passing;                                  // on its way into or out of Lua
+  std::string error;                             // … and what went wrong there
 
   bool over() const { return engine.interrupted_.load() || clock::now() > deadline; }
   const char* why() const {
@@ -75,6 +74,7 @@ struct lua_engine::state {
   static int print_line(lua_State* lua);
   static int inspect(lua_State* lua);
   static int load_text(lua_State* lua);
+  static int set_metatable(lua_State* lua);
 
   bool to_json(int index, json& out, int depth);
   bool table_to_json(int index, json& out, int depth);
@@ -84,14 +84,6 @@ struct lua_engine::state {
   std::size_t remember_order(const json& object);
   void open_libraries();
   std::string show(int index);
-
-  /// Collects what is not in use any more. Finalizers are code of the user's, and limited as well.
-  void clean_up() {
-    deadline = clock::now() + time_to_clean_up;
-    lua_sethook(lua, look, LUA_MASKCOUNT, look_every);
-    lua_gc(lua, LUA_GCCOLLECT);
-    deadline = clock::time_point::max();
-  }
 };
 
 /// While this lives memory has no limit: outside lua_pcall an error would end the program.
@@ -247,7 +239,8 @@ void lua_engine::state::push(lua_State* lua, const json& value, int depth) {
 int lua_engine::state::call_function(lua_State* lua) {
   auto& me = of(lua);
   bool done = [&] {
-    auto& function = me.functions[static_cast<std::size_t>(lua_tointeger(lua, lua_upvalueindex(1)))];
+    auto& function =
+        me.functions[static_cast<std::size_t>(lua_tointeger(lua, lua_upvalueindex(1)))];
     auto list = json::array();
     for (int i = 1, top = lua_gettop(lua); i <= top; ++i) {
       json item;
@@ -297,6 +290,22 @@ int lua_engine::state::load_text(lua_State* lua) {
   return 2;
 }
 
+/// setmetatable without __gc: no hook looks at finalizers, so one that does not end would hang.
+int lua_engine::state::set_metatable(lua_State* lua) {
+  luaL_checktype(lua, 1, LUA_TTABLE);
+  luaL_argexpected(lua, lua_isnil(lua, 2) || lua_istable(lua, 2), 2, "nil or table");
+  if (lua_istable(lua, 2)) {
+    lua_pushliteral(lua, "__gc");
+    if (lua_rawget(lua, 2) != LUA_TNIL) return luaL_error(lua, "finalizers are out of reach");
+    lua_pop(lua, 1);
+  }
+  if (luaL_getmetafield(lua, 1, "__metatable") != LUA_TNIL)
+    return luaL_error(lua, "cannot change a protected metatable");
+  lua_settop(lua, 2);
+  lua_setmetatable(lua, 1);
+  return 1;
+}
+
 void lua_engine::state::open_libraries() {
   luaL_requiref(lua, LUA_GNAME, luaopen_base, 1);
   luaL_requiref(lua, LUA_TABLIBNAME, luaopen_table, 1);
@@ -316,6 +325,7 @@ void lua_engine::state::open_libraries() {
   lua_register(lua, "print", print_line);
   lua_register(lua, "inspect", inspect);
   lua_register(lua, "load", load_text);
+  lua_register(lua, "setmetatable", set_metatable);
 }
 
 std::string lua_engine::state::show(int index) {
@@ -334,10 +344,7 @@ lua_engine::lua_engine(limits limits) : state_(std::make_unique<state>(limits, *
   state_->open_libraries();
 }
 
-lua_engine::~lua_engine() {
-  state_->deadline = clock::now() + time_to_clean_up;
-  lua_close(state_->lua);
-}
+lua_engine::~lua_engine() { lua_close(state_->lua); }
 
 void lua_engine::define(const std::string& name, function function) {
   auto* lua = state_->lua;
@@ -384,6 +391,7 @@ lua_engine::outcome lua_engine::run(const std::string& code) {
   state_->deadline = clock::now() + state_->limit.time;
   lua_sethook(lua, &state::look, LUA_MASKCOUNT, look_every);
   auto result = lua_pcall(lua, 0, LUA_MULTRET, 0);
+  lua_sethook(lua, nullptr, 0, 0);
   unlimited guard{*state_};
   outcome outcome{.ok = result == LUA_OK};
   if (result == LUA_OK) {
@@ -400,7 +408,7 @@ lua_engine::outcome lua_engine::run(const std::string& code) {
   }
   state_->passing = json();
   lua_settop(lua, 0);
-  state_->clean_up();
+  lua_gc(lua, LUA_GCCOLLECT);
   return outcome;
 }
 

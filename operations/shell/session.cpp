@@ -126,9 +126,7 @@ std::vector<std::string> shell_session::take_events() {
 
 std::vector<std::string> shell_session::completions(const std::string& line) {
   auto quote = line.find_last_of("\"'");
-  bool in_quotes =
-      quote != line.npos &&
-      std::count(line.begin(), line.end(), line[quote]) % 2 == 1;
+  bool in_quotes = quote != line.npos && std::count(line.begin(), line.end(), line[quote]) % 2 == 1;
   std::vector<std::string> found;
   if (!in_quotes) {
     auto at = line.size();

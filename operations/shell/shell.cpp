@@ -74,7 +74,9 @@ bool is_blank(const std::string& text) {
 using reader = std::function<std::optional<line_editor::line>(const std::string& prompt)>;
 
 /// Reads pieces of code, of one line or several, until the end.
-void converse(shell_session& session, const reader& read, const std::function<void(const std::string&)>& remember) {
+void converse(
+    shell_session& session, const reader& read,
+    const std::function<void(const std::string&)>& remember) {
   std::string code;
   for (int number = 1; !session.wants_to_leave();) {
     auto where = code.empty() ? session.target() : std::string(session.target().size(), '.');

@@ -324,7 +324,9 @@ void distribution::lost(
     if (peer->link != link) return;
     farewell = leave(*peer);
   }
-  if (!quiet) logger::warning("node down", {{"node", peer->name}, {"reason", reason}});
+  // Shells come and go.
+  auto level = peer->hidden ? log_level::info : log_level::warning;
+  if (!quiet) logger::log(level, "node down", {{"node", peer->name}, {"reason", reason}});
   tell(*peer, std::move(farewell), reason);
   if (options_.prevent_overlapping_partitions && reason != "disconnect")
     broadcast(frame_type::lost, peer->name, peer);

@@ -37,10 +37,14 @@ class Node:
             os.environ, PORT=str(self.port), NODE_NAME=f"{name}{os.getpid()}@127.0.0.1",
             PEERS=",".join(f"{peer}{os.getpid()}@127.0.0.1" for peer in peers),
             RELEASE_TMP=self.folder.name, **(cluster or new_cluster()))
-        arguments = [word for setting in settings for word in ("--set", setting)]
-        self.arguments = arguments
+        self.arguments = [word for setting in settings for word in ("--set", setting)]
+        self.start()
+
+    def start(self):
+        """Also after its end: with the same name and port."""
         self.process = subprocess.Popen(
-            [program, "start", *arguments], stdout=self.log, stderr=self.log, env=self.environment)
+            [self.program, "start", *self.arguments], stdout=self.log, stderr=self.log,
+            env=self.environment)
         if not eventually(self.answers):
             self.process.kill()
             self.process.wait()
@@ -82,11 +86,14 @@ class Node:
         self.process.kill()
         self.process.wait()
 
-    def stop(self):
+    def stop_process(self):
         """Answers the exit code."""
         if self.process.poll() is None:
             self.process.terminate()
-        code = self.process.wait(30)
+        return self.process.wait(30)
+
+    def stop(self):
+        code = self.stop_process()
         self.log.close()
         self.folder.cleanup()
         return code

@@ -341,7 +341,7 @@ TEST_CASE_FIXTURE(
   CHECK(endpoint::drain());
   CHECK(eventually([] { return !endpoint::ready(); }));
   for (auto& client : clients) CHECK(client->close_code_received() == 1012);
-  CHECK(polls.answer().status == 503);  // its session has ended, and a new one is refused
+  CHECK(read_json(polls.answer().body)["status"] == 500);  // its client begins again, elsewhere
   CHECK(eventually([] { return endpoint::statistics().sockets == 0; }));
   CHECK(rounds >= 3);
   CHECK(ended_with("draining"));
@@ -352,8 +352,54 @@ TEST_CASE_FIXTURE(
   auto answer = late.answer();
   CHECK(answer.status == 503);
   CHECK(answer.headers.count("retry-after") == 1);
-  CHECK(late.get("/").status == 404);
-  CHECK(endpoint::statistics().refused_draining == 2);
+  CHECK(late.ends());
+  CHECK(http_connection(port).get("/").status == 404);
+  CHECK(endpoint::statistics().refused_draining == 1);
+}
+
+TEST_CASE_FIXTURE(
+    endpoint_server, "before a drain balancers have time to notice, and newcomers are served") {
+  log_capture log;
+  start(
+      {.routes = {get("/hello", [](const http_request&) { return http_response{}; })},
+       .drainer = {.delay = 500ms, .shutdown = 3s}});
+  test_client before(port);
+  http_connection kept(port);
+  CHECK(kept.get("/hello").headers.count("connection") == 0);
+  auto begin = std::chrono::steady_clock::now();
+  CHECK(endpoint::drain());
+  CHECK(eventually([] { return !endpoint::ready(); }));
+
+  test_client newcomer(port);
+  newcomer.send(join_line);
+  CHECK(newcomer.receive().find(R"("status":"ok")") != std::string::npos);
+  auto answer = kept.get("/hello");
+  CHECK(answer.status == 200);
+  CHECK(answer.headers["connection"] == "close");
+  CHECK(kept.ends());
+  REQUIRE(std::chrono::steady_clock::now() - begin < 500ms);  // else the machine was too slow
+
+  CHECK(before.close_code_received() == 1012);
+  CHECK(newcomer.close_code_received() == 1012);
+  CHECK(std::chrono::steady_clock::now() - begin >= 500ms);
+  http_connection late(port);
+  late.send(upgrade(ws));
+  CHECK(late.answer().status == 503);
+}
+
+TEST_CASE_FIXTURE(endpoint_server, "an endpoint that stops serves newcomers during the delay") {
+  start({.drainer = {.delay = 300ms, .shutdown = 3s}});
+  http_connection slow(port);
+  slow.send("GET / HTTP/1.1\r\n");
+  auto stopped = std::async(std::launch::async, [this] { roost::stop(top).get(); });
+  CHECK(eventually([] { return !endpoint::ready(); }));
+  test_client newcomer(port);
+  CHECK(newcomer.close_code_received() == 1012);
+  // Its request began before the end, so it is answered.
+  slow.send("host: localhost\r\n\r\n");
+  CHECK(slow.answer().status == 404);
+  CHECK(slow.ends());
+  stopped.get();
 }
 
 TEST_CASE_FIXTURE(endpoint_server, "what is left at the deadline is cut") {

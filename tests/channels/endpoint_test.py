@@ -130,10 +130,22 @@ class LongPolling(unittest.TestCase):
         self.assertTrue(eventually(lambda: not other.stats()["nodes"]))
         self.assertEqual(
             self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=other)["status"], 410)
+        # Which makes phoenix.js join its channels again; a new session alone would not.
+        self.assertEqual(self.ask(node=other)["status"], 500)
+        self.token = ""
         self.assertEqual(self.ask(node=other)["status"], 410)
         self.assertNotEqual(self.token, before)
         self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=other)
         self.assertEqual(len(self.ask(node=other)["messages"]), 1)
+
+    def test_when_its_node_was_started_again_the_client_gets_a_new_session(self):
+        owner = self.nodes[0]
+        self.ask(node=owner)
+        self.assertEqual(owner.stop_process(), 0)
+        owner.start()
+        self.assertEqual(self.ask(node=owner)["status"], 500)
+        self.assertEqual(
+            self.ask("POST", ['["1","1","room:1","phx_join",{}]'], node=owner)["status"], 410)
 
     def test_while_its_node_is_frozen_a_batch_is_not_known_to_have_arrived(self):
         owner, other = self.nodes

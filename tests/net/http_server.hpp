@@ -93,6 +93,7 @@ struct reply {
   int status = 200;
   std::string body = {};
   std::string content_type = "text/plain";
+  std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
 class http_server {
@@ -151,6 +152,7 @@ class http_server {
     http::response<http::string_body> response(
         static_cast<http::status>(reply.status), request.version());
     response.set(http::field::content_type, reply.content_type);
+    for (auto& [name, value] : reply.headers) response.set(name, value);
     response.keep_alive(false);
     response.body() = std::move(reply.body);
     response.prepare_payload();
