@@ -423,6 +423,10 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     await ann.goTo("Alarms and errors");
     await ann.page.locator(".reports summary", { hasText: "crashed" }).first().click();
     await ann.page.locator(".reports dl").first().waitFor();
+    const group = ann.page.getByRole("region", { name: "Errors, grouped" }).locator("details");
+    await group.filter({ hasText: "crashed on demand" }).locator("summary").click();
+    await group.getByText("stack").waitFor();
+    assert.match((await ann.ask("Errors.clear", [])).reason, /needs an admin/);
     await ann.takes("dashboard-alarms");
     await ann.goTo("Log");
     await ann.page.getByRole("listitem").filter({ hasText: "crashed" }).first().waitFor();
@@ -546,6 +550,12 @@ async function storyOfActing(test, browser, [one, two]) {
     await bea.panel().getByRole("button", { name: "Close" }).click();
     await child.filter({ hasText: "worker" }).waitFor();
     assert.deepEqual(bea.errors, []);
+  });
+
+  await test("errors are cleared where it is allowed", async () => {
+    await bea.goTo("Alarms and errors");
+    await bea.page.getByRole("button", { name: "Clear them" }).click();
+    await bea.page.getByText("No error was seen.").waitFor();
   });
 
   await test("a page that only the role lets through is refused for what it has no button for", async () => {
