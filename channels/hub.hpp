@@ -87,7 +87,6 @@ class hub final : public pub_sub_local, public std::enable_shared_from_this<hub>
       const std::function<bool(std::string_view topic)>& concerns) override;
   std::vector<std::string> topics() const override;
 
-  static std::vector<std::string> names();
   std::vector<pub_sub::topic_info> census() const;
 
  private:

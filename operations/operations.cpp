@@ -1,9 +1,9 @@
 #include "operations/operations.hpp"
 #include "channels/endpoint_config.hpp"
 #include "channels/pub_sub.hpp"
+#include "operations/alarm_watch.hpp"
 #include "operations/console/console_server.hpp"
 #include "operations/dashboard/dashboard.hpp"
-#include "operations/alarm_watch.hpp"
 #include "operations/error_server.hpp"
 #include "operations/health.hpp"
 #include "operations/metrics_server.hpp"
@@ -67,7 +67,7 @@ endpoint_spec own_endpoint(bool with_metrics) {
 supervisor_spec own_tree(const operations_options& options) {
   auto section = application_env(own_name);
   detail::require_nodes(section.get_in<std::size_t>("ready.min_nodes", 0, 0, 10'000));
-  supervisor_spec tree{.name = "operations.supervisor", .strategy = rest_for_one};
+  supervisor_spec tree{.name = "operations.supervisor", .strategy = one_for_one};
   tree.children.push_back(detail::console_child());
   (void)detail::read_shell_limits();  // for the commands, which are other programs
   auto settings = read_settings(section, options);

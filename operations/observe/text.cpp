@@ -28,9 +28,7 @@ code_point first_of(std::string_view text) {
   return {value, size, true};
 }
 
-struct range {
-  char32_t from, to;
-};
+struct range { char32_t from, to; };
 
 template <std::size_t N>
 bool within(const range (&ranges)[N], char32_t value) {

@@ -83,6 +83,6 @@ TEST_CASE("a network is as busy as its busier direction") {
   interface_bytes now{1'000 + 125'000, 1'000 + 12'500};
   CHECK(network_load(before, now, 1s, 2'000'000) == doctest::Approx(0.5));
   CHECK(network_load(before, now, 500ms, 2'000'000) == doctest::Approx(1));
-  CHECK(network_load(before, now, 1s, 0) == 0);       // no speed is known
-  CHECK(network_load(now, before, 1s, 1'000) == 0);   // the counters began again
+  CHECK(network_load(before, now, 1s, 0) == 0);      // no speed is known
+  CHECK(network_load(now, before, 1s, 1'000) == 0);  // the counters began again
 }

@@ -164,7 +164,8 @@ TEST_CASE_FIXTURE(watched_node, "processes near their limit ring until some have
   for (int i = 0; i < 950; ++i) many.push_back(roost::start_link<puppet>({}));
   CHECK(eventually([] { return rings("process_limit_near"); }));
   CHECK(description("process_limit_near").find("of at most 1000") != std::string::npos);
-  for (int i = 0; i < 300; ++i) roost::exit(many[static_cast<std::size_t>(i)].process(), exit_reason::shutdown);
+  for (int i = 0; i < 300; ++i)
+    roost::exit(many[static_cast<std::size_t>(i)].process(), exit_reason::shutdown);
   // 650 are less than raise and more than clear: it goes on.
   CHECK(eventually([] { return system_info().processes < 700; }));
   CHECK(rings("process_limit_near"));
@@ -213,9 +214,7 @@ TEST_CASE_FIXTURE(watched_node, "a child that crashes again and again rings unti
   settings.loops = {.raise = 5, .clear = 0, .window = 500ms};
   watch(settings);
   roost::start_link(supervisor_spec{
-      .name = "shaky",
-      .max_restarts = 1'000,
-      .children = {child<fragile>({.name = "fragile"})}});
+      .name = "shaky", .max_restarts = 1'000, .children = {child<fragile>({.name = "fragile"})}});
   CHECK(eventually([] {
     // A message to one that has just crashed is lost.
     roost::cast(server<fragile>(whereis("fragile")), fragile::crash{});
@@ -245,8 +244,8 @@ TEST_CASE_FIXTURE(watched_node, "a long mailbox rings until it is read") {
   std::atomic<bool> go = false;
   auto slow = roost::start_link<puppet>({});
   roost::cast(slow, puppet::act{[&] {
-    while (!go) std::this_thread::yield();
-  }});
+                while (!go) std::this_thread::yield();
+              }});
   for (int i = 0; i < 600; ++i) roost::cast(slow, puppet::act{[] {}});
   CHECK(eventually([] { return rings("long_mailboxes"); }));
   CHECK(description("long_mailboxes").find(to_string(slow.process()) + " has 6") == 0);

@@ -39,9 +39,7 @@ struct order {
   std::array<int, 2> two = {};
 };
 
-struct sealed {
-  std::function<void()> function;
-};
+struct sealed { std::function<void()> function; };
 
 order made_of(const std::string& text) {
   auto parsed = json::parse(text);
@@ -75,10 +73,9 @@ TEST_CASE("a message is made by name or by position, and what is missing keeps i
 }
 
 TEST_CASE("every kind of field comes back as it was given") {
-  auto text =
-      R"({"customer":"ann","number":1,"small":2,"price":2.5,"paid":true,"paint":1,)"
-      R"("where":{"x":3,"y":4},"parts":[1,2],"named":{"a":{"x":1,"y":1}},"time":1500,)"
-      R"("either":{"index":1,"value":"s"},"both":[6,"seven"],"two":[8,9]})";
+  auto text = R"({"customer":"ann","number":1,"small":2,"price":2.5,"paid":true,"paint":1,)"
+              R"("where":{"x":3,"y":4},"parts":[1,2],"named":{"a":{"x":1,"y":1}},"time":1500,)"
+              R"("either":{"index":1,"value":"s"},"both":[6,"seven"],"two":[8,9]})";
   auto message = make_dynamic(type_of<order>, message_kind::info, *json::parse(text));
   auto& value = *value_of<order>(*message);
   CHECK(value.time == 1500ms);
@@ -92,16 +89,18 @@ TEST_CASE("every kind of field comes back as it was given") {
 }
 
 TEST_CASE("what does not fit is named") {
-  CHECK(trouble(R"({"number":"x"})") == "expected customer as well, since it comes before number "
-                                        "in order{customer: text, number: integer, small: integer, "
-                                        "price: number, paid: boolean, paint: integer, where: "
-                                        "optional point{x: integer, y: integer}, parts: list of "
-                                        "integer, named: table of point{x: integer, y: integer}, "
-                                        "time: milliseconds, either: one of {integer, text}, both: "
-                                        "{integer, text}, two: list of integer}");
+  CHECK(
+      trouble(R"({"number":"x"})") ==
+      "expected customer as well, since it comes before number "
+      "in order{customer: text, number: integer, small: integer, "
+      "price: number, paid: boolean, paint: integer, where: "
+      "optional point{x: integer, y: integer}, parts: list of "
+      "integer, named: table of point{x: integer, y: integer}, "
+      "time: milliseconds, either: one of {integer, text}, both: "
+      "{integer, text}, two: list of integer}");
   CHECK(trouble(R"(["a","x"])") == "in number: expected a whole number, got the text \"x\"");
-  CHECK(trouble(R"(["a",1,256])") ==
-        "in small: expected a number from 0 to 255, got the number 256");
+  CHECK(
+      trouble(R"(["a",1,256])") == "in small: expected a number from 0 to 255, got the number 256");
   CHECK(trouble(R"(["a",1,-1])") == "in small: expected a number from 0 to 255, got the number -1");
   CHECK(trouble(R"(["a",1,0,1,"yes"])") == "in paid: expected true or false, got the text \"yes\"");
   CHECK(trouble(R"({"nosuch":1})").starts_with("expected a field of order{"));

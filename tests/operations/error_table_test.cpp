@@ -1,8 +1,8 @@
 // Groups of errors, and who hears of them when.
-#include "operations/error_reports.hpp"
 #include "operations/error_table.hpp"
-#include "operations/sentry.hpp"
 #include "channels/json.hpp"
+#include "operations/error_reports.hpp"
+#include "operations/sentry.hpp"
 #include <doctest/doctest.h>
 
 using namespace roost;

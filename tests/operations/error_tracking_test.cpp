@@ -1,7 +1,7 @@
 // Crashes that become groups, and notices of them on their way to web services that fail at first.
+#include "channels/json.hpp"
 #include "operations/error_server.hpp"
 #include "operations/notices.hpp"
-#include "channels/json.hpp"
 #include "runtime/alarms.hpp"
 #include "runtime/telemetry.hpp"
 #include "supervision/supervisor.hpp"

@@ -61,7 +61,8 @@ TEST_CASE("functions of modules get a list and answer a value, whose fields keep
   CHECK(result_of(lua, "#Shop.sell().list, Shop.sell().list[2]") == "2\n\"b\"");
   CHECK(says(result_of(lua, "Shop.fail()"), "sold out"));
   CHECK(result_of(lua, "pcall(Shop.fail)") == "false\n\"sold out\"");
-  CHECK(says(result_of(lua, "Shop.sell(print)"), "expected a value that can travel, got a function"));
+  CHECK(
+      says(result_of(lua, "Shop.sell(print)"), "expected a value that can travel, got a function"));
   CHECK(says(result_of(lua, "Shop.sell({[1.5] = 2})"), "expected a table to be a list"));
   CHECK(says(result_of(lua, "local t = {} t.t = t Shop.sell(t)"), "64 tables within each other"));
 }
@@ -95,8 +96,7 @@ TEST_CASE("time is limited, even for code that catches everything") {
 
 TEST_CASE("memory is limited, and is there again afterwards") {
   lua_engine lua({.memory = std::size_t{8} << 20U});
-  CHECK(says(
-      result_of(lua, "t = {} for i = 1, 1e9 do t[i] = tostring(i) end"), "8 MiB of memory"));
+  CHECK(says(result_of(lua, "t = {} for i = 1, 1e9 do t[i] = tostring(i) end"), "8 MiB of memory"));
   CHECK(says(result_of(lua, "('x'):rep(1e8)"), "8 MiB of memory"));
   CHECK(result_of(lua, "t = nil") == "");
   CHECK(result_of(lua, "#('x'):rep(1e6)") == "1000000");
@@ -126,7 +126,8 @@ TEST_CASE("files, programs and bytecode are out of reach") {
         "os.getenv", "os.remove", "collectgarbage"})
     CHECK_MESSAGE(result_of(lua, name) == "nil", name);
   CHECK(result_of(lua, "load('return 6 * 7')()") == "42");
-  CHECK(says(result_of(lua, "load(string.dump(function() end))"), "attempt to load a binary chunk"));
+  CHECK(
+      says(result_of(lua, "load(string.dump(function() end))"), "attempt to load a binary chunk"));
   CHECK(result_of(lua, "type(os.time())") == "\"number\"");
 }
 

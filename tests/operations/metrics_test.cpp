@@ -84,7 +84,8 @@ TEST_CASE_FIXTURE(counting_node, "what clients do is counted") {
   CHECK(scraped.status == 200);
   CHECK(scraped.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8");
   CHECK(value_in(scraped.body, "roost_channels") == 1);
-  CHECK(scraped.body.find("# TYPE roost_handle_in_duration_seconds histogram") != std::string::npos);
+  CHECK(
+      scraped.body.find("# TYPE roost_handle_in_duration_seconds histogram") != std::string::npos);
 }
 
 TEST_CASE_FIXTURE(counting_node, "a channel that has gone is not counted any more") {
@@ -159,11 +160,10 @@ TEST_CASE_FIXTURE(counting_node, "a program's own metrics are made of its events
            "my_app.import.duration", {.unit = metrics::unit::second, .buckets = {0.1, 1}})});
   static const telemetry::event imported{"my_app.import"};
   static const telemetry::event queue{"my_app.queue"};
+  telemetry::execute(imported, {{"rows", 5}, {"size", 100}, {"duration", 50ms}}, {{"kind", "csv"}});
+  telemetry::execute(imported, {{"rows", 2}, {"size", 11}, {"duration", 2s}}, {{"kind", "json"}});
   telemetry::execute(
-      imported, {{"rows", 5}, {"size", 100}, {"duration", 50ms}}, {{"kind", "csv"}});
-  telemetry::execute(
-      imported, {{"rows", 2}, {"size", 11}, {"duration", 2s}}, {{"kind", "json"}});
-  telemetry::execute(imported, {}, {{"kind", "csv"}});  // without measurements: an event all the same
+      imported, {}, {{"kind", "csv"}});  // without measurements: an event all the same
   telemetry::execute(queue, {{"length", 7}});
   telemetry::execute(queue, {{"length", 3}});
   CHECK(value("my_app_import_count_total{kind=\"csv\"}") == 2);
@@ -197,13 +197,13 @@ TEST_CASE_FIXTURE(counting_node, "many threads count without losing any") {
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([] {
       static const telemetry::event work{"my_app.work"};
-      for (int i = 0; i < 5'000; ++i)
-        telemetry::execute(work, {{"units", 2}}, {{"t", i % 7}});
+      for (int i = 0; i < 5'000; ++i) telemetry::execute(work, {{"units", 2}}, {{"t", i % 7}});
     });
   for (auto& thread : threads) thread.join();
   CHECK(value("my_app_work_units_total") == 40'000);
   double sum = 0;
-  for (int i = 0; i < 7; ++i) sum += value("my_app_work_count_total{t=\"" + std::to_string(i) + "\"}");
+  for (int i = 0; i < 7; ++i)
+    sum += value("my_app_work_count_total{t=\"" + std::to_string(i) + "\"}");
   CHECK(sum == 20'000);
 }
 
@@ -239,10 +239,14 @@ TEST_CASE_FIXTURE(test::node, "the poller executes the events of the node, and a
     if (m["total"].integer() == m["cpu"].integer() + m["io"].integer()) ++queues;
   });
   roost::start_link<detail::telemetry_poller>(
-      {}, detail::poller_settings{.period = 10ms, .measurements = {[&] { ++own; }, [&] {
-                                    ++failed;
-                                    throw std::runtime_error("no");
-                                  }}});
+      {}, detail::poller_settings{
+              .period = 10ms,
+              .measurements = {
+                  [&] { ++own; },
+                  [&] {
+                    ++failed;
+                    throw std::runtime_error("no");
+                  }}});
   CHECK(eventually([&] { return queues > 3 && own > 3; }));
   CHECK(total > 1'000'000);
   CHECK(processes > 0);

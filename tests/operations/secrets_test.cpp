@@ -18,11 +18,13 @@ TEST_CASE("values of secret names are hidden, wherever they stand") {
       hide(R"({"user":"ann","auth_token": "x\"y","n":1})") ==
       R"({"user":"ann","auth_token": [FILTERED],"n":1})");
   CHECK(hide(R"({"secrets":{"a":[1,"}"]},"b":2})") == R"({"secrets":[FILTERED],"b":2})");
-  CHECK(hide("login{.password = 'x', .name = 'ann'}") ==
-        "login{.password = [FILTERED], .name = 'ann'}");
+  CHECK(
+      hide("login{.password = 'x', .name = 'ann'}") ==
+      "login{.password = [FILTERED], .name = 'ann'}");
   CHECK(hide("client_secret=>abc)") == "client_secret=>[FILTERED])");
-  CHECK(hide(R"(what() says "{\"token\":\"abc\",\"a\":1}")") ==
-        R"(what() says "{\"token\":[FILTERED],\"a\":1}")");
+  CHECK(
+      hide(R"(what() says "{\"token\":\"abc\",\"a\":1}")") ==
+      R"(what() says "{\"token\":[FILTERED],\"a\":1}")");
 }
 
 TEST_CASE("headers are hidden to their end") {
@@ -50,8 +52,8 @@ TEST_CASE("what only looks like a secret stays") {
 
 TEST_CASE("one's own words replace the default ones") {
   secret_filter filter{{"pin", "Iban"}};
-  CHECK(filter.text("pin=1234 token=abc iban: DE00") ==
-        "pin=[FILTERED] token=abc iban: [FILTERED]");
+  CHECK(
+      filter.text("pin=1234 token=abc iban: DE00") == "pin=[FILTERED] token=abc iban: [FILTERED]");
   CHECK(filter.hides("user_PIN"));
   CHECK_FALSE(filter.hides("token"));
 }

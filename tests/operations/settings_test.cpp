@@ -30,7 +30,8 @@ auto errors = [](const config& section) {
 }  // namespace
 
 TEST_CASE("every key is known, and its value is taken") {
-  auto all = config::from_text(R"(
+  auto all = config::from_text(
+      R"(
 operations:
   webhook: {url: "https://example.com/x", authorization: Bearer abc}
   notices: {queue: 5, timeout: 2s, first_delay: 3s, longest_delay: 4s, attempts: 6}
@@ -59,7 +60,7 @@ operations:
     mailboxes: {raise: 17, clear: 2}
     crash_loops: {enabled: false, raise: 18, clear: 1, window: 19s}
 )",
-                               "chat.yaml");
+      "chat.yaml");
   auto section = all.section("operations");
   auto notices = detail::read_notice_settings(section);
   auto errors = detail::read_error_settings(section.section("errors"), notices.webhook);
@@ -90,8 +91,8 @@ TEST_CASE("wrong values are named with their line") {
           .find("(chat.yaml:3)") != std::string::npos);
   CHECK(trouble("operations: {alarms: {memroy: {}}}", alarms).find("memroy") != std::string::npos);
   CHECK(
-      trouble("operations: {webhook: {url: example.com}}", errors)
-          .find("begins with http://") != std::string::npos);
+      trouble("operations: {webhook: {url: example.com}}", errors).find("begins with http://") !=
+      std::string::npos);
   CHECK(
       trouble("operations: {errors: {alerts: {rules: [{severity: bad}]}}}", errors)
           .find("severity") != std::string::npos);
