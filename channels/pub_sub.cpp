@@ -101,8 +101,6 @@ pending<bool> pub_sub::sync(std::string_view name) {
   return call(server<pub_sub_server>(hub::find(name)->owner()), pub_sub_server::sync{}, infinity);
 }
 
-std::vector<std::string> pub_sub::names() { return detail::hub::names(); }
-
 pub_sub::counters pub_sub::statistics(std::string_view name) {
   return hub::find(name)->statistics();
 }
