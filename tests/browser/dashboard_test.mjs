@@ -421,8 +421,9 @@ async function storyOfLooking(test, browser, [one, two, three]) {
   await test("what crashes is told of, in the log too", async () => {
     await crowd.crash();
     await ann.goTo("Alarms and errors");
-    await ann.page.locator(".reports summary", { hasText: "crashed" }).first().click();
-    await ann.page.locator(".reports dl").first().waitFor();
+    const recent = ann.page.getByRole("region", { name: "Recent crash reports" }).locator("details");
+    await recent.filter({ hasText: "crashed" }).locator("summary").first().click();
+    await recent.locator("dl").first().waitFor();
     const group = ann.page.getByRole("region", { name: "Errors, grouped" }).locator("details");
     await group.filter({ hasText: "crashed on demand" }).locator("summary").click();
     await group.getByText("stack").waitFor();
@@ -501,7 +502,7 @@ async function storyOfActing(test, browser, [one, two]) {
       const [now] = await row.getByRole("cell").allTextContents();
       return now && now !== pid;
     });
-    const audit = await two.logged((line) => line.message === "console command" &&
+    const audit = await two.logged((line) => line.message.endsWith("console command") &&
       line.function === "Process.exit" && line.outcome === "ok");
     assert.match(audit.who, /^dashboard: token from 127\.0\.0\.1$/);
     await bea.goTo("Log");
