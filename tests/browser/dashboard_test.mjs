@@ -127,6 +127,33 @@ class Operator {
     }, [name, args, node]);
   }
 
+  /// How often each answer came to so many questions at once.
+  flood(count) {
+    return this.page.evaluate(async (count) => {
+      const { token } = await (await fetch("dashboard/token")).json();
+      const socket = new WebSocket(
+        `${location.origin.replace("http", "ws")}/dashboard/socket/websocket?vsn=2.0.0`,
+        ["phoenix", `base64url.bearer.phx.${btoa(token).replace(/=/g, "")}`]);
+      const seen = {};
+      await new Promise((resolve) => {
+        socket.onopen = () => socket.send(JSON.stringify(["1", "1", "console", "phx_join", {}]));
+        socket.onmessage = ({ data }) => {
+          const [, ref, , , { response }] = JSON.parse(data);
+          if (ref === "1") {
+            for (let at = 0; at < count; at += 1)
+              socket.send(JSON.stringify(["1", `${at + 2}`, "console", "ask", { function: "Node.self" }]));
+            return;
+          }
+          const what = response.reason ?? "answered";
+          seen[what] = (seen[what] ?? 0) + 1;
+          if (Object.values(seen).reduce((sum, one) => sum + one, 0) === count) resolve();
+        };
+      });
+      socket.close();
+      return seen;
+    }, count);
+  }
+
   async isAccessible(what) {
     const { violations } = await this.page.evaluate(`${axe()}
       axe.run(document, { resultTypes: ["violations"] })`);
@@ -355,6 +382,14 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     assert.match((await ann.ask("Node.self", [], "evil@127.0.0.1")).reason, /a node of the cluster/);
     await ann.page.keyboard.press("Escape");
     await ann.panel().waitFor({ state: "hidden" });
+  });
+
+  await test("nonsense is answered, and whoever asks too much is told to slow down", async () => {
+    assert.match((await ann.ask(5, [])).reason, /expected \{function: text/);
+    assert.match((await ann.ask("Node.self", "x")).reason, /arguments: list/);
+    assert.match((await ann.ask("No.such", [])).reason, /undefined function No\.such/);
+    const seen = await ann.flood(600);
+    assert.ok(seen.answered > 0 && seen["slow down"] > 300, JSON.stringify(seen));
   });
 
   await test("another node is chosen, and the page is about it", async () => {
