@@ -198,6 +198,7 @@ init_result<console_server> console_server::init() {
   offer_server_functions();
   offer_supervision_functions();
   offer_channel_functions();
+  offer_error_functions();
   offer_system_functions();
   return console_server{};
 }

@@ -54,6 +54,7 @@ void offer_process_functions();
 void offer_server_functions();
 void offer_supervision_functions();
 void offer_channel_functions();
+void offer_error_functions();
 void offer_system_functions();
 
 }  // namespace roost::detail

@@ -31,6 +31,7 @@ const phone = {
   viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
   colorScheme: "dark",
 };
+const nasty = "<img src=x onerror=alert(1)>";
 const pages = ["Overview", "Processes", "Supervisors", "Sockets", "Presence", "Tables", "Links",
   "Alarms and errors", "Log"];
 
@@ -126,6 +127,33 @@ class Operator {
     }, [name, args, node]);
   }
 
+  /// How often each answer came to so many questions at once.
+  flood(count) {
+    return this.page.evaluate(async (count) => {
+      const { token } = await (await fetch("dashboard/token")).json();
+      const socket = new WebSocket(
+        `${location.origin.replace("http", "ws")}/dashboard/socket/websocket?vsn=2.0.0`,
+        ["phoenix", `base64url.bearer.phx.${btoa(token).replace(/=/g, "")}`]);
+      const seen = {};
+      await new Promise((resolve) => {
+        socket.onopen = () => socket.send(JSON.stringify(["1", "1", "console", "phx_join", {}]));
+        socket.onmessage = ({ data }) => {
+          const [, ref, , , { response }] = JSON.parse(data);
+          if (ref === "1") {
+            for (let at = 0; at < count; at += 1)
+              socket.send(JSON.stringify(["1", `${at + 2}`, "console", "ask", { function: "Node.self" }]));
+            return;
+          }
+          const what = response.reason ?? "answered";
+          seen[what] = (seen[what] ?? 0) + 1;
+          if (Object.values(seen).reduce((sum, one) => sum + one, 0) === count) resolve();
+        };
+      });
+      socket.close();
+      return seen;
+    }, count);
+  }
+
   async isAccessible(what) {
     const { violations } = await this.page.evaluate(`${axe()}
       axe.run(document, { resultTypes: ["violations"] })`);
@@ -147,12 +175,12 @@ class Crowd {
   static async open(browser, server, size) {
     const page = await (await browser.newContext()).newPage();
     await page.goto(server.url);
-    await page.evaluate(async (size) => {
+    await page.evaluate(async ([size, nasty]) => {
       const { Socket } = await import("/vendor/phoenix.mjs");
       window.crowd = await Promise.all(Array.from({ length: size }, async (_, at) => {
         const socket = new Socket("/socket");
         socket.connect();
-        const room = socket.channel(at % 3 ? "room:lobby" : "room:cpp", { name: `visitor ${at}` });
+        const room = socket.channel(at % 3 ? "room:lobby" : "room:cpp", { name: at === 2 ? nasty : `visitor ${at}` });
         await new Promise((resolve, reject) =>
           room.join().receive("ok", resolve).receive("error", reject));
         return { socket, room };
@@ -161,7 +189,7 @@ class Crowd {
         for (const { room } of window.crowd) room.push("typing", {});
         window.crowd[0].room.push("new_msg", { body: "hello" });
       }, 100);
-    }, size);
+    }, [size, nasty]);
     return new Crowd(page);
   }
 
@@ -356,6 +384,14 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     await ann.panel().waitFor({ state: "hidden" });
   });
 
+  await test("nonsense is answered, and whoever asks too much is told to slow down", async () => {
+    assert.match((await ann.ask(5, [])).reason, /expected \{function: text/);
+    assert.match((await ann.ask("Node.self", "x")).reason, /arguments: list/);
+    assert.match((await ann.ask("No.such", [])).reason, /undefined function No\.such/);
+    const seen = await ann.flood(600);
+    assert.ok(seen.answered > 0 && seen["slow down"] > 300, JSON.stringify(seen));
+  });
+
   await test("another node is chosen, and the page is about it", async () => {
     await ann.page.getByLabel("Find", { exact: true }).fill("console");
     await ann.choose(two.node);
@@ -401,6 +437,9 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     await ann.goTo("Presence");
     await ann.page.getByLabel("Topic", { exact: true }).fill("room:lobby");
     await ann.row("Who is there", "visitor 1").first().waitFor();
+    // Whatever somebody calls himself stays text.
+    await ann.row("Who is there", nasty).waitFor();
+    assert.equal(await ann.page.locator("main img").count(), 0);
     await ann.takes("dashboard-presence");
   });
 
@@ -414,11 +453,16 @@ async function storyOfLooking(test, browser, [one, two, three]) {
     await ann.takes("dashboard-links");
   });
 
-  await test("what crashes is told of, in the log too, and its text stays text", async () => {
+  await test("what crashes is told of, in the log too", async () => {
     await crowd.crash();
     await ann.goTo("Alarms and errors");
-    await ann.page.locator(".reports summary", { hasText: "crashed" }).first().click();
-    await ann.page.locator(".reports dl").first().waitFor();
+    const recent = ann.page.getByRole("region", { name: "Recent crash reports" }).locator("details");
+    await recent.filter({ hasText: "crashed" }).locator("summary").first().click();
+    await recent.locator("dl").first().waitFor();
+    const group = ann.page.getByRole("region", { name: "Errors, grouped" }).locator("details");
+    await group.filter({ hasText: "crashed on demand" }).locator("summary").click();
+    await group.getByText("stack").waitFor();
+    assert.match((await ann.ask("Errors.clear", [])).reason, /needs an admin/);
     await ann.takes("dashboard-alarms");
     await ann.goTo("Log");
     await ann.page.getByRole("listitem").filter({ hasText: "crashed" }).first().waitFor();
@@ -481,7 +525,7 @@ async function storyOfActing(test, browser, [one, two]) {
     await bea.goTo("Processes");
     await bea.page.getByLabel("Find", { exact: true }).fill("room:random");
     const row = bea.row("Processes", "room:random");
-    const pid = await row.getByRole("button").textContent();
+    const pid = await row.getByRole("cell").first().textContent();
     await row.getByRole("button").click();
     await bea.takes("dashboard-process-admin");
     await bea.panel().getByRole("button", { name: "Kill", exact: true }).click();
@@ -490,14 +534,40 @@ async function storyOfActing(test, browser, [one, two]) {
     await bea.panel().getByText("It has ended.").waitFor();
     await bea.panel().getByRole("button", { name: "Close" }).click();
     await bea.until("another pid", async () => {
-      const [now] = await row.getByRole("button").allTextContents();
+      const [now] = await row.getByRole("cell").allTextContents();
       return now && now !== pid;
     });
-    const audit = await two.logged((line) => line.message === "console command" &&
+    const audit = await two.logged((line) => line.message.endsWith("console command") &&
       line.function === "Process.exit" && line.outcome === "ok");
     assert.match(audit.who, /^dashboard: token from 127\.0\.0\.1$/);
     await bea.goTo("Log");
     await bea.page.getByRole("listitem").filter({ hasText: "console command" }).first().waitFor();
+  });
+
+  await test("a field of a state is replaced", async () => {
+    await bea.goTo("Processes");
+    await bea.page.getByLabel("Find", { exact: true }).fill("room:cpp");
+    await bea.row("Processes", "room:cpp").getByRole("button").click();
+    await bea.panel().getByRole("button", { name: "Look at its state" }).click();
+    const state = bea.panel().getByLabel("State", { exact: true });
+    await bea.until("its state", async () => /"limit": 50/.test(await state.textContent()));
+    await bea.panel().getByText("Replace the state").click();
+    await bea.panel().getByLabel("Fields to change, as JSON").fill('{"limit": 7}');
+    await bea.panel().getByRole("button", { name: "Replace these fields" }).click();
+    await bea.panel().getByText("The state was replaced.").waitFor();
+    await bea.until("another state", async () => /"limit": 7/.test(await state.textContent()));
+    await bea.isAccessible("the panel with its buttons");
+    await bea.takes("dashboard-process-state");
+    await bea.panel().getByRole("button", { name: "Close" }).click();
+  });
+
+  await test("an endpoint is drained, when asked twice", async () => {
+    await bea.goTo("Sockets");
+    await bea.page.getByRole("combobox", { name: "Endpoint" }).selectOption("endpoint");
+    await bea.page.getByRole("button", { name: "Drain" }).click();
+    assert.ok(!(await bea.row("Endpoints", String(two.port)).textContent()).includes("draining"));
+    await bea.page.getByRole("button", { name: "Send its clients away?" }).click();
+    await bea.row("Endpoints", String(two.port)).filter({ hasText: "draining" }).waitFor();
   });
 
   await test("a child is terminated and restarted, on another node too", async () => {
@@ -516,6 +586,12 @@ async function storyOfActing(test, browser, [one, two]) {
     await bea.panel().getByRole("button", { name: "Close" }).click();
     await child.filter({ hasText: "worker" }).waitFor();
     assert.deepEqual(bea.errors, []);
+  });
+
+  await test("errors are cleared where it is allowed", async () => {
+    await bea.goTo("Alarms and errors");
+    await bea.page.getByRole("button", { name: "Clear them" }).click();
+    await bea.page.getByText("No error was seen.").waitFor();
   });
 
   await test("a page that only the role lets through is refused for what it has no button for", async () => {

@@ -85,9 +85,14 @@ let wake = () => {};
 const interval = () => Number($("interval").value);
 const watching = () => document.visibilityState === "visible" && app.console.online;
 
-async function look(round) {
+let known = 0;  // when all nodes were asked last
+
+async function look() {
   // Pages that show one node need the others for the list only.
-  if (app.page === overview || round % 5 === 0) await app.history.look(app.console);
+  if (app.page === overview || Date.now() - known > 5_000) {
+    await app.history.look(app.console);
+    known = Date.now();
+  }
   showNodes();
   const { view, node } = app;
   try {
@@ -100,9 +105,9 @@ async function look(round) {
 }
 
 async function run() {
-  for (let round = 0; ; round += 1) {
+  for (;;) {
     const woken = new Promise((resolve) => { wake = () => resolve("woken"); });
-    if (watching()) await look(round).catch((error) => app.report(error));
+    if (watching()) await look().catch((error) => app.report(error));
     const pause = interval();
     const why = await Promise.race([woken, pause ? sleep(pause) : woken]);
     // Whoever types wants an answer soon, but not one for each key.

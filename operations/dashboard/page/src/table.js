@@ -45,7 +45,7 @@ export class Table {
   }
 
   #class(column) {
-    return [column.numeric && "number", column.wide && "wide", column.mono && "mono",
+    return [column.numeric && "number", column.open && "opens", column.wide && "wide", column.mono && "mono",
       column.grow && "grow"].filter(Boolean).join(" ") || undefined;
   }
 

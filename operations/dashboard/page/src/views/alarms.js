@@ -56,7 +56,7 @@ export const alarms = {
         errors.hidden = !found;
         if (!found) return;
         show(groups, found, (one) => String(one.fingerprint), (one) => ({
-          title: one.message, count: one.count,
+          title: one.type ? `${one.type}: ${one.message}` : one.message, count: one.count,
           note: `${one.severity}, ${one.where ? `${one.where}, ` : ""}last ${date(one.last_seen)}, first ${date(one.first_seen)}`,
           details: { ...(one.context ?? {}), ...(one.stack?.length ? { stack: one.stack } : {}) },
         }));

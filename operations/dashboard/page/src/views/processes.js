@@ -23,9 +23,9 @@ export const processes = {
         app.refreshNow();
       },
       columns: [
-        { title: "Pid", mono: true, text: (one) => shortPid(one.pid, app.node),
+        { title: "Name or type", grow: true, text: processName, hint: (one) => one.initial_call,
           open: (one) => app.panel.show(one.pid, { name: processName(one) }) },
-        { title: "Name or type", grow: true, text: processName, hint: (one) => one.initial_call },
+        { title: "Pid", mono: true, wide: true, text: (one) => shortPid(one.pid, app.node) },
         { title: "Handler", wide: true, text: (one) => unqualified(one.current_handler ?? one.status),
           hint: (one) => one.current_handler },
         { title: "Queue", numeric: true, sort: "mailbox", text: (one) => count(one.message_queue_len) },

@@ -68,19 +68,21 @@ export const supervisors = {
       if (!root) return;
       const narrow = matchMedia("(max-width: 760px)").matches;
       const shown = hierarchy(visible(root, "", null));
-      // As wide as it fits, within what can be read.
       const columns = shown.height + 1;
-      const across = narrow ? 190 : Math.max(194, Math.min(250, (scroll.clientWidth + 30) / columns));
-      const step = { across: Math.floor(across), down: 46 };
-      const laid = tree().nodeSize([step.down, step.across])
-        .separation((a, b) => (a.parent === b.parent ? 1 : 1.15))(shown);
+      const available = scroll.clientWidth;
+      // As wide as it fits, within what can be read. On a phone there is room for one below the other.
+      const step = narrow ? { across: 22, down: 44 }
+        : { across: Math.floor(Math.max(194, Math.min(250, (available + 30) / columns))), down: 46 };
+      const laid = narrow ? oneBelowTheOther(shown, step)
+        : tree().nodeSize([step.down, step.across])
+          .separation((a, b) => (a.parent === b.parent ? 1 : 1.15))(shown);
       let low = Infinity, high = -Infinity, deep = 0;
       laid.each((one) => {
         low = Math.min(low, one.x);
         high = Math.max(high, one.x);
         deep = Math.max(deep, one.depth);
       });
-      const width = step.across - 40;
+      const width = narrow ? Math.max(150, available - 12 - shown.height * step.across) : step.across - 40;
       const all = laid.descendants();
       // The order of the eye, which is that of the keyboard: each before its children.
       const inOrder = [];
@@ -116,6 +118,7 @@ export const supervisors = {
       setAttribute(lines, "height", size.y);
       const middle = 19;
       const ways = all.filter((one) => one.parent).map(({ parent, x, y }) => {
+        if (narrow) return `M${parent.y + 14},${parent.x + 42}V${x + 4 + middle}H${y + 4}`;
         const from = [parent.y + 4 + width, parent.x - low + 4 + middle];
         const to = [y + 4, x - low + 4 + middle];
         const half = (from[0] + to[0]) / 2;
@@ -172,7 +175,7 @@ export const supervisors = {
       element: card("Applications and their trees",
         h("div", { class: "row" }, button("Expand all", () => foldAll(false)),
           button("Collapse all", () => foldAll(true)),
-          h("p", { class: "dim" }, "Arrow keys move, Enter tells more.")),
+          h("p", { class: "dim for-keys" }, "Arrow keys move, Enter tells more.")),
         scroll),
       async refresh() {
         const children = await app.ask("Supervisor.tree", [null, { children: 200 }]);
@@ -182,6 +185,15 @@ export const supervisors = {
     };
   },
 };
+
+function oneBelowTheOther(root, step) {
+  let row = 0;
+  return root.eachBefore((one) => {
+    one.x = row * step.down;
+    one.y = one.depth * step.across;
+    row += 1;
+  });
+}
 
 function noteOf(data, closed) {
   if (data.type === "omitted") return "not drawn";
