@@ -1,7 +1,6 @@
 // System, Logger, Registry, ets and alarms: the node itself.
 #include "operations/console/console_server.hpp"
 #include "operations/console/log_tail.hpp"
-#include "operations/error_tracking.hpp"
 #include "operations/health.hpp"
 #include "runtime/alarms.hpp"
 #include "runtime/distribution/node.hpp"
@@ -140,28 +139,6 @@ json functions(const arguments&) {
   return list;
 }
 
-json show_errors(const arguments&) {
-  auto list = json::array();
-  for (auto& group : error_groups()) {
-    auto stack = json::array();
-    for (auto& line : group.last.stack) stack.push_back(json(line));
-    auto context = json::object();
-    for (auto& [key, value] : group.last.context) context[key] = value;
-    list.push_back(
-        {{"fingerprint", group.fingerprint},
-         {"severity", json(std::string(to_string(group.last.severity)))},
-         {"type", group.last.type},
-         {"message", group.last.message},
-         {"count", group.count},
-         {"first_seen", ms_since_1970(group.first_seen)},
-         {"last_seen", ms_since_1970(group.last_seen)},
-         {"where", group.last.where},
-         {"stack", std::move(stack)},
-         {"context", std::move(context)}});
-  }
-  return list;
-}
-
 json set_log_level(const arguments& given) {
   logger::set_level(to_log_level(given.text(0, "a level")));
   return json(std::string(to_string(logger::level())));
@@ -186,11 +163,6 @@ void offer_system_functions() {
   console::offer("Registry.list", registries, {.usage = "() the registries"});
   console::offer("Registry.lookup", lookup, {.usage = "(registry, key) its processes"});
   console::offer("Alarms.list", show_alarms, {.usage = "() the alarms that are set"});
-  console::offer("Errors.list", show_errors, {.usage = "() what has crashed, grouped"});
-  console::offer(
-      "Errors.clear",
-      [](const arguments& given) { return json(clear_error(given.text(0, "a fingerprint"))); },
-      {.needs = role::admin, .usage = "(fingerprint) forgets a group"});
   console::offer(
       "Logger.level",
       [](const arguments&) { return json(std::string(to_string(logger::level()))); },
