@@ -62,7 +62,9 @@ class Herd:
 def run_herd(port, number, start_at, answers, leave):
     # Clients come from other machines: they do not take the time of the server's.
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    herd = Herd(port, f"127.0.0.{2 + number}", start_at)
+    # An address of its own: the ports of one that was used a minute ago are not all free again.
+    process = os.getpid()
+    herd = Herd(port, f"127.{10 + process % 200}.{process // 200 % 250}.{2 + number}", start_at)
     asyncio.run(herd.run(CLIENTS // PROCESSES))
     answers.put((herd.joined, herd.delays, herd.lost))
     leave.wait()
