@@ -1,4 +1,5 @@
 // Node and rpc: the cluster as this node sees it.
+#include "operations/console/answers.hpp"
 #include "operations/console/console_server.hpp"
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/distribution/node.hpp"
@@ -9,12 +10,6 @@ namespace {
 
 using console::arguments;
 using console::role;
-
-json texts(const std::vector<std::string>& all) {
-  auto list = json::array();
-  for (auto& one : all) list.push_back(json(one));
-  return list;
-}
 
 json list_nodes(const arguments& given) {
   if (given[0].is_null()) return texts(node::list());

@@ -1,4 +1,5 @@
 #include "operations/console/console_server.hpp"
+#include "operations/console/answers.hpp"
 #include "operations/console/dynamic.hpp"
 #include "runtime/blocking.hpp"
 #include "runtime/distribution/guests.hpp"
@@ -124,7 +125,7 @@ console_answer run(const console::function& function, const ask_console& questio
   if (!parsed || !parsed->is_array()) return failure("expected the arguments to be a list");
   try {
     auto answer = function(console::arguments(std::move(*parsed), question.session));
-    return {true, answer.dump()};
+    return {true, to_text(std::move(answer))};
   } catch (const process_exit& exit) {
     auto& reason = exit.reason();
     bool threw = reason.kind() == exit_reason::code::error;

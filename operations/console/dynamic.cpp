@@ -217,23 +217,6 @@ json read_fields(wire_reader& in, const shape& what, std::uint64_t count) {
   return result;
 }
 
-std::string text_of(std::string_view bytes) {
-  std::string out;
-  for (char c : bytes.substr(0, 10'000)) out += static_cast<unsigned char>(c) < 0x80 ? c : '?';
-  return out;
-}
-
-/// Text that is no UTF-8 cannot stand in JSON.
-json as_text(std::string_view text) {
-  json value{std::string(text)};
-  try {
-    (void)value.dump();
-    return value;
-  } catch (const std::exception&) {
-    return json(text_of(text));
-  }
-}
-
 // --- describing ----------------------------------------------------------------------------------
 
 /// The aggregates that a shape lies in: one that contains itself would never end.
@@ -375,7 +358,7 @@ json read_value(wire_reader& in, const shape& what) {
                             : json(std::bit_cast<double>(in.fixed64()));
     case shape_kind::text:
     case shape_kind::bytes:
-      return as_text(in.text());
+      return json(std::string(in.text()));
     case shape_kind::process: {
       auto process = in.pid();
       return process ? json(to_string(process)) : json();

@@ -1,4 +1,5 @@
 // Errors: what error tracking has grouped.
+#include "operations/console/answers.hpp"
 #include "operations/console/console_server.hpp"
 #include "operations/error_tracking.hpp"
 
@@ -8,38 +9,19 @@ namespace {
 using console::arguments;
 using console::role;
 
-std::int64_t ms_since_1970(std::chrono::system_clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-}
-
-/// Messages of exceptions may hold any bytes: what is no UTF-8 reads as question marks.
-json safe(std::string text) {
-  json value(text);
-  try {
-    (void)value.dump();
-    return value;
-  } catch (const std::exception&) {
-    for (auto& c : text)
-      if (static_cast<unsigned char>(c) >= 0x80) c = '?';
-    return json(std::move(text));
-  }
-}
-
 json show(const error_group& group) {
-  auto stack = json::array();
-  for (auto& frame : group.last.stack) stack.push_back(safe(frame));
   auto context = json::object();
-  for (auto& [name, value] : group.last.context) context[name] = safe(value);
+  for (auto& [name, value] : group.last.context) context[name] = json(value);
   return {
       {"fingerprint", group.fingerprint},
       {"severity", json(std::string(to_string(group.last.severity)))},
-      {"type", safe(group.last.type)},
-      {"message", safe(group.last.message)},
+      {"type", json(group.last.type)},
+      {"message", json(group.last.message)},
       {"count", group.count},
       {"first_seen", ms_since_1970(group.first_seen)},
       {"last_seen", ms_since_1970(group.last_seen)},
-      {"where", safe(group.last.where)},
-      {"stack", std::move(stack)},
+      {"where", json(group.last.where)},
+      {"stack", texts(group.last.stack)},
       {"context", std::move(context)}};
 }
 

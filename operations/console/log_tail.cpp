@@ -1,4 +1,5 @@
 #include "operations/console/log_tail.hpp"
+#include "operations/console/answers.hpp"
 #include "runtime/logger.hpp"
 #include <deque>
 #include <mutex>
@@ -36,19 +37,6 @@ std::string text_of(const log_value& value) {
   return std::visit(visitor{}, value);
 }
 
-/// Whatever was logged: what is no UTF-8 reads as question marks.
-json safe(std::string text) {
-  json value(text);
-  try {
-    (void)value.dump();
-    return value;
-  } catch (const std::exception&) {
-    for (auto& c : text)
-      if (static_cast<unsigned char>(c) >= 0x80) c = '?';
-    return json(std::move(text));
-  }
-}
-
 }  // namespace
 
 void start_log_tail() {
@@ -69,7 +57,7 @@ json log_tail(std::uint64_t after) {
   for (auto& [number, event] : lines()) {
     if (number <= after) continue;
     auto fields = json::object();
-    for (auto& field : event.fields) fields[field.name] = safe(text_of(field.value));
+    for (auto& field : event.fields) fields[field.name] = json(text_of(field.value));
     list.push_back(
         {{"number", number},
          {"time",
@@ -77,7 +65,7 @@ json log_tail(std::uint64_t after) {
               .count()},
          {"level", json(std::string(to_string(event.level)))},
          {"kind", event.kind},
-         {"message", safe(event.message.substr(0, longest_text))},
+         {"message", json(event.message.substr(0, longest_text))},
          {"fields", std::move(fields)}});
   }
   return list;

@@ -1,4 +1,5 @@
 // Process: looking at processes and ending them.
+#include "operations/console/answers.hpp"
 #include "operations/console/console_server.hpp"
 #include "operations/console/events.hpp"
 #include "operations/console/process_list.hpp"
@@ -11,12 +12,6 @@ using console::arguments;
 using console::role;
 
 constexpr std::int64_t most_listed = 10'000;
-
-json texts(const std::vector<std::string>& all) {
-  auto list = json::array();
-  for (auto& one : all) list.push_back(json(one));
-  return list;
-}
 
 json summary(const process_details& info) {
   return {

@@ -1,4 +1,5 @@
 // sys and GenServer: what any server lets an operator do.
+#include "operations/console/answers.hpp"
 #include "operations/console/console_server.hpp"
 #include "operations/console/dynamic.hpp"
 #include "operations/console/events.hpp"
@@ -95,11 +96,6 @@ json replace_state(const arguments& given) {
 
 json status(const arguments& given) {
   auto report = sys::get_status(given.process(0)).get();
-  auto texts = [](const std::vector<std::string>& all) {
-    auto list = json::array();
-    for (auto& one : all) list.push_back(json(one));
-    return list;
-  };
   return {
       {"pid", pid_json(report.process)},
       {"name", report.registered_name},

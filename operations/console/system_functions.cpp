@@ -1,4 +1,5 @@
 // System, Logger, Registry, ets and alarms: the node itself.
+#include "operations/console/answers.hpp"
 #include "operations/console/console_server.hpp"
 #include "operations/console/log_tail.hpp"
 #include "operations/health.hpp"
@@ -16,10 +17,6 @@ namespace {
 
 using console::arguments;
 using console::role;
-
-std::int64_t ms_since_1970(std::chrono::system_clock::time_point time) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
-}
 
 /// How busy the schedulers have been since somebody asked last, or for the last five seconds.
 std::vector<double> utilization(const system_details& now) {
@@ -88,9 +85,7 @@ json counts(const arguments&) {
 
 json readiness_now(const arguments&) {
   auto now = node_readiness();
-  auto reasons = json::array();
-  for (auto& one : now.reasons) reasons.push_back(json(one));
-  return {{"ready", now.ready}, {"reasons", std::move(reasons)}};
+  return {{"ready", now.ready}, {"reasons", texts(now.reasons)}};
 }
 
 json tables(const arguments&) {

@@ -12,21 +12,14 @@ import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import { flags, phone } from "./browser.mjs";
 import { Server } from "./server.mjs";
 
 const program = path.resolve(process.argv[2] ?? "");
 const screenshots = path.resolve(path.dirname(program), "../screenshots");
 const patience = 15_000;  // ms; a condition that holds is not waited for
 
-const flags = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 const desktop = { viewport: { width: 1280, height: 800 }, colorScheme: "light" };
-const phone = {
-  viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
-  colorScheme: "dark",
-};
 
 /// One person in front of one browser window.
 class Visitor {

@@ -13,6 +13,7 @@ import http from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
+import { flags, phone } from "./browser.mjs";
 import { Server } from "./server.mjs";
 
 const program = path.resolve(process.argv[2] ?? "");
@@ -22,15 +23,7 @@ const heaviest = 300 * 1024;
 
 const user = "ann", password = "correct horse battery", token = "a token that nobody guesses";
 
-const flags = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 const desktop = { viewport: { width: 1360, height: 900 }, colorScheme: "light" };
-const phone = {
-  viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
-  colorScheme: "dark",
-};
 const nasty = "<img src=x onerror=alert(1)>";
 const pages = ["Overview", "Processes", "Supervisors", "Sockets", "Presence", "Tables", "Links",
   "Alarms and errors", "Log"];

@@ -1,4 +1,5 @@
 // Values of types that only the program knows, as JSON and back.
+#include "operations/console/answers.hpp"
 #include "operations/console/dynamic.hpp"
 #include "runtime/gen_server.hpp"
 #include "tests/support.hpp"
@@ -115,6 +116,12 @@ TEST_CASE("types that contain themselves have a shape") {
   CHECK(value_of<tree>(*message)->children.at(0).name == "b");
   CHECK(show_message(*message) == *json::parse(text));
   CHECK(signature(type_of<tree>) == "tree{name: text, children: list of tree}");
+}
+
+TEST_CASE("an answer is JSON, whatever bytes are in it") {
+  json answer{{"good", "é"}, {"list", json::array({json("a\xFF"), json(1)})}};
+  answer["\xFE"] = json{{"deep", "\xC3"}};
+  CHECK(detail::to_text(answer) == R"({"good":"é","list":["a?",1],"?":{"deep":"?"}})");
 }
 
 TEST_CASE("pids are read as they are printed") {
