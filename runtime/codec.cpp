@@ -251,7 +251,9 @@ wire_registration::wire_registration(const message_type& type) noexcept
   auto& bucket = buckets[hash_ % buckets.size()];
   for (auto* other = bucket.load(); other != nullptr; other = other->next_) {
     if (other->hash_ != hash_) continue;
-    if (other->type_ != type_) other->answer_.store(&marker_for(type), std::memory_order_release);
+    // One marker is enough for any number of namesakes.
+    if (other->type_ != type_ && !is_ambiguous(*other->answer_.load()))
+      other->answer_.store(&marker_for(type), std::memory_order_release);
     return;
   }
   next_ = bucket.load();
