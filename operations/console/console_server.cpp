@@ -86,6 +86,7 @@ namespace detail {
 namespace {
 
 constexpr int most_at_once = 32;
+constexpr int most_under_way = 128;
 std::atomic<int> running{0};
 
 // Whether the answer goes to another node than this one.
@@ -161,20 +162,29 @@ std::string node_of_argument(const ask_console& question) {
   return node_in_text(std::string_view(question.arguments).substr(2, end - 1));
 }
 
-void pass_on(ask_console question, std::string node, from<console_answer> asker) {
-  if (question.via.size() > 2) {
-    asker.reply(failure("expected a node that is reached by one more step, got " + node));
-    return;
-  }
+using give_answer = std::function<void(console_answer)>;
+
+void pass_on(ask_console question, const std::string& node, const give_answer& give) {
+  if (question.via.size() > 2)
+    return give(failure("expected a node that is reached by one more step, got " + node));
   question.node.clear();
   question.via.push_back(node::self());
   roost::call(
       server<console_server>("console", node), std::move(question), std::chrono::seconds(15))
-      .then(
-          [asker](console_answer answer) { asker.reply(std::move(answer)); },
-          [asker, node](const exit_reason& reason) {
-            asker.reply(failure("expected an answer of " + node + ", got " + reason.to_string()));
-          });
+      .then(give, [give, node](const exit_reason& reason) {
+        give(failure("expected an answer of " + node + ", got " + reason.to_string()));
+      });
+}
+
+void carry_out_aside(ask_console question, const give_answer& give) {
+  auto found = console::find(question.function);
+  auto limit = found ? found->about.timeout : std::chrono::milliseconds(1'000);
+  blocking([question = std::move(question)] { return carry_out(question); }, limit)
+      .then(give, [give](const exit_reason& reason) {
+        give(failure(
+            reason == exit_reason::timeout ? "timeout: it is unknown what became of it"
+                                           : reason.to_string()));
+      });
 }
 
 }  // namespace
@@ -206,23 +216,21 @@ init_result<console_server> console_server::init() {
 
 call_result<console_answer> console_server::handle_call(
     ask_console question, from<console_answer> asker) {
+  if (under_way_ >= most_under_way)
+    return failure(
+        "the console is busy: " + std::to_string(most_under_way) + " questions are under way");
   auto caller = asker.caller();
   if (!caller.is_local() && is_guest(node_of(caller))) question.role = console::role::read_only;
+  ++under_way_;
+  auto answer = [this, asker](console_answer answer) {
+    --under_way_;
+    asker.reply(std::move(answer));
+  };
   auto node = question.node.empty() ? node_of_argument(question) : question.node;
-  if (!node.empty() && node != node::self()) {
-    pass_on(std::move(question), node, asker);
-    return noreply();
-  }
-  auto found = console::find(question.function);
-  auto limit = found ? found->about.timeout : std::chrono::milliseconds(1'000);
-  blocking([question] { return carry_out(question); }, limit)
-      .then(
-          [asker](console_answer answer) { asker.reply(std::move(answer)); },
-          [asker](const exit_reason& reason) {
-            asker.reply(failure(
-                reason == exit_reason::timeout ? "timeout: it is unknown what became of it"
-                                               : reason.to_string()));
-          });
+  if (!node.empty() && node != node::self())
+    pass_on(std::move(question), node, answer);
+  else
+    carry_out_aside(std::move(question), answer);
   return noreply();
 }
 

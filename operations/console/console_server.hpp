@@ -36,6 +36,9 @@ struct console_server {
 
   static init_result<console_server> init();
   call_result<console_answer> handle_call(ask_console question, from<console_answer> asker);
+
+ private:
+  int under_way_ = 0;  // questions
 };
 
 child_spec console_child();

@@ -1,6 +1,6 @@
 // Values of types that only the program knows, as JSON and back.
-#include "operations/console/answers.hpp"
 #include "operations/console/dynamic.hpp"
+#include "operations/console/answers.hpp"
 #include "runtime/gen_server.hpp"
 #include "tests/support.hpp"
 #include <map>
