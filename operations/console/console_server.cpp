@@ -222,15 +222,15 @@ call_result<console_answer> console_server::handle_call(
   auto caller = asker.caller();
   if (!caller.is_local() && is_guest(node_of(caller))) question.role = console::role::read_only;
   ++under_way_;
-  auto answer = [this, asker](console_answer answer) {
+  auto give = [this, asker](console_answer answer) {
     --under_way_;
     asker.reply(std::move(answer));
   };
   auto node = question.node.empty() ? node_of_argument(question) : question.node;
   if (!node.empty() && node != node::self())
-    pass_on(std::move(question), node, answer);
+    pass_on(std::move(question), node, give);
   else
-    carry_out_aside(std::move(question), answer);
+    carry_out_aside(std::move(question), give);
   return noreply();
 }
 
