@@ -1,9 +1,12 @@
 // Node and rpc: the cluster as this node sees it.
 #include "operations/console/answers.hpp"
 #include "operations/console/console_server.hpp"
+#include "operations/console/dynamic.hpp"
 #include "runtime/distribution/distribution.hpp"
 #include "runtime/distribution/node.hpp"
 #include "runtime/distribution/pg.hpp"
+#include "runtime/distribution/rpc.hpp"
+#include <algorithm>
 
 namespace roost::detail {
 namespace {
@@ -60,9 +63,41 @@ json members(const arguments& given) {
                          : pg::get_members(group, given.text(1, "a group")));
 }
 
+json offered(const arguments&) {
+  auto list = json::array();
+  for (auto& one : offered_functions())
+    list.push_back(
+        {{"name", one.name},
+         {"arguments", one.arguments != nullptr ? json(describe_shape(*one.arguments)) : json()}});
+  return list;
+}
+
+/// A function that was offered with rpc::offer, in a process of its own as for other nodes.
+json call_offered(const arguments& given) {
+  auto name = given.text(0, "the name of a function");
+  auto all = offered_functions();
+  auto found = std::find_if(all.begin(), all.end(), [&](auto& one) { return one.name == name; });
+  if (found == all.end()) throw std::invalid_argument("undefined function " + name);
+  if (found->arguments == nullptr)
+    throw std::invalid_argument("expected arguments that can be typed, got those of " + name);
+  auto list = json::array();
+  for (std::size_t at = 1; at < given.size(); ++at) list.push_back(given[at]);
+  wire_buffer bytes;
+  wire_writer out{bytes};
+  write_value(out, *found->arguments, list);
+  auto reply = wait_for_answer(
+      {whereis("rex"),
+       make_message<rpc_request>(message_kind::call, name, std::string(bytes.view())), call_timeout,
+       "rpc"});
+  return show_message(*reply);
+}
+
 }  // namespace
 
 void offer_cluster_functions() {
+  console::offer("rpc.offered", offered, {.usage = "() the functions that other nodes may call"});
+  console::offer(
+      "rpc.run", call_offered, {.needs = role::admin, .usage = "(name, arguments…) one of them"});
   console::offer(
       "Node.self", [](const arguments&) { return json(node::self()); },
       {.usage = "() the name of the node"});

@@ -101,9 +101,13 @@ void shell_session::define_helpers() {
     return json();
   });
   lua_.define("rpc.call", [this](json given) {
-    return ask(
-        text_at(given, 1, "the name of a function"), rest_of(given, 2),
-        text_at(given, 0, "the name of a node"));
+    auto node = text_at(given, 0, "the name of a node");
+    auto name = text_at(given, 1, "the name of a function");
+    bool of_console =
+        std::any_of(usage_.begin(), usage_.end(), [&](auto& known) { return known.first == name; });
+    // What the console does not know may be a function that the program offers to other nodes.
+    return of_console ? ask(name, rest_of(given, 2), node)
+                      : ask("rpc.run", rest_of(given, 1), node);
   });
   lua_.define("flush", [this](json) {
     for (auto& line : take_events()) std::printf("%s\n", line.c_str());

@@ -10,7 +10,11 @@ namespace {
 
 struct function_table {
   std::mutex mutex;
-  std::map<std::string, std::shared_ptr<const rpc_function>, std::less<>> functions;
+  struct entry {
+    std::shared_ptr<const rpc_function> function;
+    const shape* arguments;
+  };
+  std::map<std::string, entry, std::less<>> functions;
 };
 
 function_table& table() {
@@ -22,7 +26,7 @@ std::shared_ptr<const rpc_function> find_function(std::string_view name) {
   auto& all = table();
   std::lock_guard guard{all.mutex};
   auto found = all.functions.find(name);
-  return found != all.functions.end() ? found->second : nullptr;
+  return found != all.functions.end() ? found->second.function : nullptr;
 }
 
 /// Runs the function in the process that was started for it.
@@ -92,11 +96,20 @@ struct rex {
 
 }  // namespace
 
-void offer_function(std::string name, rpc_function function) {
+void offer_function(std::string name, rpc_function function, const shape* arguments) {
   auto& all = table();
   std::lock_guard guard{all.mutex};
   all.functions.insert_or_assign(
-      std::move(name), std::make_shared<const rpc_function>(std::move(function)));
+      std::move(name),
+      function_table::entry{std::make_shared<const rpc_function>(std::move(function)), arguments});
+}
+
+std::vector<offered_function> offered_functions() {
+  auto& all = table();
+  std::lock_guard guard{all.mutex};
+  std::vector<offered_function> result;
+  for (auto& [name, entry] : all.functions) result.push_back({name, entry.arguments});
+  return result;
 }
 
 pid start_rex() {

@@ -54,7 +54,14 @@ namespace detail {
 
 /// A function behind its name: reads its arguments, answers the reply.
 using rpc_function = std::function<message_ptr(wire_reader&)>;
-void offer_function(std::string name, rpc_function function);
+/// `arguments`: the shape of its arguments, a tuple; null when a shell cannot make them.
+void offer_function(std::string name, rpc_function function, const shape* arguments = nullptr);
+
+struct offered_function {
+  std::string name;
+  const shape* arguments;
+};
+std::vector<offered_function> offered_functions();
 
 struct rpc_request {
   using reply = unit;  // what comes is what the function returns
@@ -121,7 +128,8 @@ void offer(std::string name, F function) {
   static_assert(
       detail::is_encodable<V>, "what a remote function returns is a value that can be encoded");
   detail::offer_function(
-      std::move(name), [function = std::move(function)](detail::wire_reader& in) {
+      std::move(name),
+      [function = std::move(function)](detail::wire_reader& in) {
         typename traits::arguments arguments;
         detail::decode(in, arguments);
         if constexpr (std::is_void_v<R>) {
@@ -131,7 +139,8 @@ void offer(std::string name, F function) {
           return detail::message_ptr(detail::make_message<V>(
               detail::message_kind::reply, std::apply(function, std::move(arguments))));
         }
-      });
+      },
+      detail::find_shape<typename traits::arguments>());
 }
 
 /// No longer offers it.
