@@ -1,6 +1,7 @@
 """A client of the channel protocol, byte by byte: for what no library would send."""
 
 import json
+import os
 import socket
 import time
 
@@ -77,8 +78,18 @@ class Client:
             return 0
 
 
+def wake_at_once():
+    """For a client that measures: it stands for one on another machine, so its time does not count
+    the wait for a processor of this one. Not everybody may do so."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        pass
+
+
 def percentile_99(client, seconds):
     """Of the round trip of a client that behaves, in ms."""
+    wake_at_once()
     times, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         begin = time.perf_counter()
