@@ -12,7 +12,7 @@
 // object. What does not fit throws std::invalid_argument, naming the field.
 #pragma once
 #include "channels/json.hpp"
-#include "runtime/message.hpp"
+#include "operations/console/shape_words.hpp"
 
 namespace roost::detail {
 
@@ -28,10 +28,6 @@ message_ptr make_dynamic(const message_type& type, message_kind kind, const json
 
 /// The value of a message: as JSON, or as text when it has no shape.
 json show_message(const message& message);
-
-/// "say{name: text, colour: optional integer}"
-std::string signature(const message_type& type);
-std::string describe_shape(const shape& what);
 
 /// A process of this node, of "<0.42.3>" or "<NODE:42.3>" with this node's name. Throws.
 pid process_from_text(std::string_view text);

@@ -1,4 +1,5 @@
 #include "operations/observe/observe.hpp"
+#include "operations/observe/keys.hpp"
 #include "operations/observe/looks.hpp"
 #include "operations/observe/screen.hpp"
 #include "operations/observe/terminal.hpp"

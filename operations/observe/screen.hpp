@@ -17,6 +17,9 @@ struct screen_size {
   std::size_t height = 24;
 };
 
+/// How many lines a page has between head and foot.
+std::size_t room_in(screen_size size);
+
 /// The whole page, however long, without head and foot.
 std::vector<screen_line> body_of(const look& seen, const choice& chosen, std::size_t width);
 
@@ -29,21 +32,5 @@ std::string picture_of(const std::vector<std::pair<page, look>>& all, std::size_
 
 std::string as_plain(const screen_line& line, std::size_t width);
 std::string as_ansi(const screen_line& line, std::size_t width);
-
-enum class key : std::uint8_t { none, up, down, page_up, page_down, home, end, tab, back_tab };
-
-/// One key that somebody has pressed: a character, or one without.
-struct pressed {
-  char letter = 0;
-  key special = key::none;
-};
-
-/// Takes whole keys from the front of what was typed; what may be the beginning of one is left.
-std::vector<pressed> keys_in(std::string& typed);
-
-enum class wish : std::uint8_t { nothing, redraw, look, leave };
-
-/// What a key changes, and what has to be done about it.
-wish apply(pressed what, choice& chosen, const look& seen, screen_size size);
 
 }  // namespace roost::detail

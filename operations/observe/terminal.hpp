@@ -1,6 +1,7 @@
 // private: a terminal that shows a screen and tells the keys. What it was like before comes back
 // when this ends: by an exception, a signal, or in order.
 #pragma once
+#include "operations/observe/keys.hpp"
 #include "operations/observe/screen.hpp"
 #include <termios.h>
 #include <chrono>

@@ -3,6 +3,7 @@
 #include "operations/console/console_server.hpp"
 #include "runtime/distribution/rpc.hpp"
 #include "tests/support.hpp"
+#include <future>
 
 using namespace roost;
 using namespace roost::test;
@@ -58,17 +59,17 @@ TEST_CASE_FIXTURE(console_node, "a function that throws or takes too long fails 
   console::offer("Test.throws", [](const console::arguments&) -> json {
     throw std::runtime_error("no paper");
   });
-  auto stop = std::make_shared<std::atomic<bool>>(false);  // it may end after this test
+  std::promise<void> stop;
   console::offer(
       "Test.hangs",
-      [stop](const console::arguments&) {
-        while (!*stop) std::this_thread::sleep_for(1ms);
+      [stopped = stop.get_future().share()](const console::arguments&) {
+        stopped.wait();  // may end after this test
         return json();
       },
       {.timeout = 50ms});
   CHECK(ask("Test.throws") == "** no paper");
   CHECK(ask("Test.hangs") == "** timeout: it is unknown what became of it");
-  *stop = true;
+  stop.set_value();
   CHECK(ask("Node.self") == "\"nonode@nohost\"");
 }
 
@@ -81,7 +82,9 @@ TEST_CASE_FIXTURE(console_node, "functions that are offered to other nodes can b
   CHECK(ask("rpc.run", R"(["math.add",1,41])") == "42");
   CHECK(ask("rpc.run", R"(["math.add",1])") == "** expected a list of 2, got a list");
   CHECK(ask("rpc.run", R"(["math.sub",1,2])") == "** undefined function math.sub");
-  CHECK(ask("rpc.offered").find(R"({"name":"math.add","arguments":"{integer, integer}"})") != std::string::npos);
+  CHECK(
+      ask("rpc.offered").find(R"({"name":"math.add","arguments":"{integer, integer}"})") !=
+      std::string::npos);
   rpc::withdraw("math.add");
   roost::node::stop();
 }

@@ -107,11 +107,11 @@ TEST_CASE("what runs can be interrupted from elsewhere") {
   std::atomic<bool> waiting = false;
   lua.define("wait", [&](json) -> json {
     waiting = true;
-    while (!lua.has_to_end()) std::this_thread::sleep_for(1ms);
+    CHECK(eventually([&] { return lua.has_to_end(); }));
     throw std::runtime_error("gave up");
   });
   std::thread other([&] {
-    while (!waiting) std::this_thread::sleep_for(1ms);
+    CHECK(eventually([&] { return waiting.load(); }));
     lua.interrupt();
   });
   CHECK(says(result_of(lua, "wait()"), "gave up"));

@@ -1,4 +1,5 @@
 // What the observer draws: without a terminal, from answers made up here.
+#include "operations/observe/keys.hpp"
 #include "operations/observe/looks.hpp"
 #include "operations/observe/screen.hpp"
 #include "operations/observe/text.hpp"
