@@ -1,5 +1,6 @@
 #include "channels/transport/long_poll_body.hpp"
 #include "channels/base64.hpp"
+#include "channels/json_scanner.hpp"
 #include "channels/serializer.hpp"
 
 namespace roost::detail {
@@ -22,6 +23,7 @@ std::optional<std::vector<poll_message>> parse_poll_body(
     std::string_view content_type, std::string_view body, std::size_t most) {
   std::vector<poll_message> messages;
   if (content_type.substr(0, content_type.find(';')) != "application/x-ndjson") {
+    if (!is_utf8(body)) return std::nullopt;
     messages.push_back({false, std::string(body)});
     return messages;
   }
@@ -33,6 +35,7 @@ std::optional<std::vector<poll_message>> parse_poll_body(
     if (line.empty()) continue;
     if (messages.size() == most) return std::nullopt;
     if (line.front() == '[' || line.front() == '{') {
+      if (!is_utf8(line)) return std::nullopt;
       messages.push_back({false, std::string(line)});
       continue;
     }

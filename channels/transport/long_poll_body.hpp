@@ -16,7 +16,8 @@ struct poll_message {
   std::string data;
 };
 
-/// Nothing: a line is neither JSON nor base64, or the lines are more than `most`.
+/// Nothing: a line is neither JSON nor base64, a text is not UTF-8 (a WebSocket refuses it as well:
+/// others read what comes out of it), or the lines are more than `most`.
 std::optional<std::vector<poll_message>> parse_poll_body(
     std::string_view content_type, std::string_view body, std::size_t most = 10'000);
 

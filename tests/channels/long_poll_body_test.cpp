@@ -52,6 +52,12 @@ TEST_CASE("any other body is one message, line breaks and all") {
   CHECK(shown("", "[1]") == "text [1]|");
 }
 
+TEST_CASE("a text that is not UTF-8 is refused with its whole batch") {
+  CHECK(shown(ndjson, "[1]\n[\"\xcdoo\"]") == "malformed");
+  CHECK(shown("application/json", "[\"\xff\"]") == "malformed");
+  CHECK(shown(ndjson, "[\"\xc3\xa9\"]") == "text [\"\xc3\xa9\"]|");
+}
+
 TEST_CASE("more lines than allowed are refused, not dropped") {
   CHECK_FALSE(parse_poll_body(ndjson, "[1]\n[2]\n[3]", 2));
   CHECK(parse_poll_body(ndjson, "[1]\n[2]\n", 2));

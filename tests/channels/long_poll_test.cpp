@@ -85,6 +85,7 @@ TEST_CASE_FIXTURE(
   http_connection connection(port);
   auto token = poll(connection, "").get<std::string>("token");
   CHECK(publish(connection, token, std::string(join_line) + "\nneither")["http"] == 400);
+  CHECK(publish(connection, token, "[\"1\",\"1\",\"room:\xcd\",\"phx_join\",{}]")["http"] == 400);
   CHECK(publish(connection, token, join_line)["status"] == 200);
   CHECK(poll(connection, token)["messages"].size() == 1);
   CHECK(publish(connection, token, "[1,2]")["status"] == 410);

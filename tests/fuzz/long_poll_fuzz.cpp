@@ -5,6 +5,7 @@
 // as the bytes that their base64 says; an answer is JSON that holds the messages unchanged;
 // whatever binary message the server has, it becomes JSON.
 #include "channels/base64.hpp"
+#include "channels/json_scanner.hpp"
 #include "channels/serializer.hpp"
 #include "channels/transport/long_poll_body.hpp"
 #include <cstdlib>
@@ -24,14 +25,18 @@ void check_body(std::string_view bytes) {
     require(messages->size() <= 50);
     for (auto& message : *messages) {
       require(message.data.find('\n') == std::string::npos || message.binary);
-      if (!message.binary) require(message.data.front() == '[' || message.data.front() == '{');
+      if (!message.binary) {
+        require(message.data.front() == '[' || message.data.front() == '{');
+        require(is_utf8(message.data));
+      }
       incoming read;
       message.binary ? (void)decode_binary(protocol::v2, message.data, read)
                      : (void)decode_text(protocol::v2, message.data, read);
     }
   }
   auto one = parse_poll_body("application/json", bytes);
-  require(one && one->size() == 1 && one->front().data == bytes);
+  require(one.has_value() == is_utf8(bytes));
+  if (one) require(one->size() == 1 && one->front().data == bytes);
 }
 
 void check_base64(std::string_view bytes) {
@@ -43,7 +48,7 @@ void check_base64(std::string_view bytes) {
 
 void check_answer(std::string_view bytes) {
   incoming read;
-  if (decode_text(protocol::v2, bytes, read)) return;  // not UTF-8, or no message
+  if (!is_utf8(bytes) || decode_text(protocol::v2, bytes, read)) return;
   std::vector<std::string> messages{std::string(bytes)};
   auto answer = json::parse(poll_answer(200, "token", messages));
   require(answer && (*answer)["messages"][0] == bytes);
