@@ -172,16 +172,15 @@ roost::pid wire_reader::pid_or_name(std::string_view& local) {
   auto name = text();
   if (name.empty() || name.size() > longest_name)
     throw_expected("a name of 1 to 255 bytes", name.size());
-  if (number == 0) {
-    local = name;
-    return {};
-  }
   try {
-    // A name is that of whoever runs the node, now or later.
-    return named_pid(name, node_number(node_of_number(number).name, 0));
+    // A name is that of whoever runs the node, now or later: also here, after a restart.
+    number = node_number(node_of_number(number).name, 0);
+    if (number != 0) return named_pid(name, number);
   } catch (const std::length_error& full) {
     throw decode_error(full.what());
   }
+  local = name;
+  return {};
 }
 
 roost::pid wire_reader::pid() {

@@ -400,6 +400,9 @@ TEST_CASE_FIXTURE(named, "a name on a node travels as such") {
   node node;
   auto owner = roost::start<shelf>({.name = "rooms"});
   CHECK(read<pid>(text_of({5, 5}) + "rooms", peer) == owner.process());
+  // As somebody remembers it who knew this node before its restart.
+  auto earlier = text_of({6, 7}) + "me@here" + text_of({9, 0, 0, 0, 0, 0, 0, 0});
+  CHECK(read<pid>(earlier + text_of({5}) + "rooms", peer) == owner.process());
 }
 
 TEST_CASE_FIXTURE(named, "a reference says who made it") {
