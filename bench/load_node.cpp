@@ -24,8 +24,7 @@ class room_channel {
   static roost::in_result handle_in(roost::event<"echo">, const payload& message, socket&) {
     return roost::ok(message);
   }
-  static roost::in_result handle_in(
-      roost::event<"shout">, const payload& message, socket& socket) {
+  static roost::in_result handle_in(roost::event<"shout">, const payload& message, socket& socket) {
     roost::broadcast(socket, "shout", message);
     return roost::noreply();
   }
@@ -35,8 +34,10 @@ class room_channel {
 
   roost::in_result handle_in(roost::event<"presence">, const payload& message, socket& socket) {
     auto key = to_string(roost::self());
-    if (std::exchange(is_tracked_, true)) who_.update(socket, key, message);
-    else who_.track(socket, key, message.value());
+    if (std::exchange(is_tracked_, true))
+      who_.update(socket, key, message);
+    else
+      who_.track(socket, key, message.value());
     return roost::ok(message);
   }
 

@@ -12,7 +12,7 @@ channel_process::channel_process() : state_(std::make_unique<channel_state>()) {
 channel_process::~channel_process() {
   auto& state = *state_;
   if (state.joined) {
-    state.pub_sub->leave(state.topic, self());
+    state.pub_sub->leave(state.topic, state.place);
     meters::here().channels_left.add();
   }
   if (state.socket) send(state.socket, channel_ended{self(), !state.announced});
@@ -40,11 +40,17 @@ void write_reply(
   state.out->write(kind, text);
 }
 
+std::string_view join_ref_of_join(const channel_state& state) {
+  return state.joins_without_ref ? "null" : std::string_view(state.join_ref);
+}
+
 void complete_join(channel_process& channel) {
   auto& state = channel.state();
   state.joining = false;
   state.joined = true;
-  state.pub_sub->join(state.topic, {self(), state.out.get(), &channel});
+  state.pub_sub->join(
+      state.topic,
+      {self().id, state.out.get(), channel.intercepts_some() ? &channel : nullptr, &state.place});
   meters::here().joins_ok.add();
 }
 
@@ -97,7 +103,7 @@ init_outcome channel_process::init() {
     complete_join(*this);
   else
     meters::here().joins_refused.add();
-  write_reply(state, state.join_reply_join_ref, state.ref, result.reply);
+  write_reply(state, join_ref_of_join(state), state.ref, result.reply);
   state.joining = false;
   state.announced = !result.accepted;
   if (!result.accepted) return {init_status::stop, exit_reason::shutdown_with("join refused")};
@@ -159,9 +165,9 @@ std::string_view socket::topic() const noexcept { return channel_->state().topic
 
 const void* socket::checked_assigns(std::string_view type) const {
   auto& state = channel_->state();
-  if (type != state.assigns_type)
+  if (type != state.type->name)
     throw std::logic_error(
-        "expected the socket's assigns to be " + std::string(state.assigns_type) + ", got " +
+        "expected the socket's assigns to be " + std::string(state.type->name) + ", got " +
         std::string(type));
   return state.assigns.get();
 }
@@ -202,7 +208,7 @@ void answer_join(channel_process& channel, const reply_with& reply) {
     complete_join(channel);
   else
     meters::here().joins_refused.add();
-  write_reply(state, state.join_reply_join_ref, state.ref, reply);
+  write_reply(state, join_ref_of_join(state), state.ref, reply);
   state.joining = false;
   state.announced = !accepted;
   if (accepted) send(state.socket, channel_joined{self()});

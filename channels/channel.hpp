@@ -202,6 +202,7 @@ class channel_process : public behavior {
   void handle(message& message) final;
   void terminate(const exit_reason& reason) final;
 
+  virtual bool intercepts_some() const noexcept = 0;
   virtual bool intercepts(std::string_view event) const noexcept = 0;
   channel_state& state() noexcept { return *state_; }
   socket& handle_to_socket() noexcept { return socket_; }
@@ -275,6 +276,9 @@ class channel_of final : public channel_process {
 
   std::string_view initial_call() const noexcept override { return type_name<C>(); }
 
+  bool intercepts_some() const noexcept override {
+    return requires { typename C::intercepts; };
+  }
   bool intercepts(std::string_view event) const noexcept override {
     if constexpr (requires { typename C::intercepts; })
       return listed(event, typename C::intercepts{});

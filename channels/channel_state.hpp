@@ -7,16 +7,17 @@ namespace roost::detail {
 
 struct channel_state {
   std::string topic;
-  std::string join_ref;             // JSON text
-  std::string join_reply_join_ref;  // a join without join_ref repeats null in its own reply
-  std::string ref;                  // JSON text, of the event that is being handled
-  roost::payload params;            // of the join
+  std::string join_ref;   // JSON text
+  std::string ref;        // JSON text, of the event that is being handled
+  roost::payload params;  // of the join
   local_ptr<outlet> out;
   std::shared_ptr<hub> pub_sub;
   std::shared_ptr<const void> assigns;
-  std::string_view assigns_type;
+  const socket_type* type = nullptr;  // of the socket
   pid socket;
+  std::uint32_t place = 0;  // among the subscribers of the topic on this worker
   bool joining = false;
+  bool joins_without_ref = false;  // its own reply repeats the null, what follows has the ref
   bool joined = false;
   bool announced = false;  // the socket knows that this end is no crash
 };

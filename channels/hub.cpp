@@ -20,11 +20,58 @@ struct hub::cast {
 };
 
 struct hub::local {
+  struct audience {
+    std::vector<fast_subscriber> members;
+    std::uint32_t intercepting = 0;  // of them
+  };
+
   std::uint32_t index = 0;
-  topic_map<std::vector<fast_subscriber>> topics;
+  topic_map<audience> topics;
   std::mutex mutex;
   std::vector<std::shared_ptr<const cast>> inbox;
+
+  // Writes to every member but one.
+  void write(const audience& audience, const cast& cast) const;
+  void write_all(std::span<const std::shared_ptr<const cast>> casts) const;
 };
+
+/// Broadcasts to one topic that wait for the end of the turn; each worker has one of these.
+class hub::waiting_casts final : public flushable {
+ public:
+  static waiting_casts& here() {
+    static thread_local waiting_casts casts;
+    return casts;
+  }
+
+  bool empty() const noexcept { return casts_.empty(); }
+  void add(std::shared_ptr<hub> hub, const local& local, std::shared_ptr<const cast> cast) {
+    if (!casts_.empty() && (local_ != &local || casts_.front()->topic != cast->topic)) flush();
+    hub_ = std::move(hub);
+    local_ = &local;
+    casts_.push_back(std::move(cast));
+    worker::current()->flush_later(*this);
+  }
+  void flush() override {
+    if (casts_.empty()) return;
+    auto casts = std::exchange(casts_, {});
+    auto alive = std::exchange(hub_, {});
+    local_->write_all(casts);
+    casts.clear();
+    if (casts_.empty()) casts_ = std::move(casts);  // keeps its memory
+  }
+
+ private:
+  std::shared_ptr<hub> hub_;
+  const local* local_ = nullptr;
+  std::vector<std::shared_ptr<const cast>> casts_;
+};
+
+void hub::deliver_waiting() {
+  auto& waiting = waiting_casts::here();
+  if (!waiting.empty()) waiting.flush();
+}
+
+void deliver_waiting_broadcasts() { hub::deliver_waiting(); }
 
 namespace {
 
@@ -202,23 +249,26 @@ void hub::count(std::string_view topic, std::uint32_t worker, int change) {
 }
 
 void hub::join(std::string_view topic, fast_subscriber subscriber) {
+  deliver_waiting();
   auto worker = worker::current()->index();
-  locals_[worker]->topics[std::string(topic)].push_back(subscriber);
+  auto& audience = locals_[worker]->topics[std::string(topic)];
+  *subscriber.place = static_cast<std::uint32_t>(audience.members.size());
+  audience.members.push_back(subscriber);
+  if (subscriber.intercepts != nullptr) ++audience.intercepting;
   count(topic, worker, 1);
 }
 
-void hub::leave(std::string_view topic, pid channel) {
+void hub::leave(std::string_view topic, std::uint32_t place) {
+  deliver_waiting();
   auto worker = worker::current()->index();
   auto& topics = locals_[worker]->topics;
   auto entry = topics.find(topic);
-  if (entry == topics.end()) return;
-  auto& list = entry->second;
-  auto found = std::find_if(
-      list.begin(), list.end(), [&](auto& subscriber) { return subscriber.channel == channel; });
-  if (found == list.end()) return;
-  *found = list.back();
-  list.pop_back();
-  if (list.empty()) topics.erase(entry);
+  auto& [members, intercepting] = entry->second;
+  if (members[place].intercepts != nullptr) --intercepting;
+  members[place] = members.back();
+  *members[place].place = place;
+  members.pop_back();
+  if (members.empty()) topics.erase(entry);
   count(topic, worker, -1);
 }
 
@@ -258,21 +308,74 @@ void hub::set_adapter(pub_sub_adapter* adapter) {
 
 // --- to sockets ----------------------------------------------------------------------------------
 
-void hub::deliver_on(local& here, const cast& cast) {
-  auto entry = here.topics.find(cast.topic);
-  if (entry == here.topics.end()) return;
-  shared_frame_ptr v1;
-  for (auto& subscriber : entry->second) {
-    if (subscriber.channel == cast.except) continue;
+namespace {
+
+// For a few subscribers, waiting would cost more than it saves.
+constexpr std::size_t many = 8;
+
+fan_out_ptr fan_out(shared_frame_ptr frame) {
+  if (!frame) return {};
+  return fan_out_ptr(new fan_out_frame(std::move(frame)));
+}
+
+}  // namespace
+
+void hub::local::write(const audience& audience, const cast& cast) const {
+  auto v2 = fan_out(cast.v2);
+  fan_out_ptr v1;
+  for (auto& subscriber : audience.members) {
+    if (cast.except == pid{subscriber.channel, 0}) continue;
     if (subscriber.intercepts != nullptr && subscriber.intercepts->intercepts(cast.event)) {
-      send(subscriber.channel, intercepted{cast.event, cast.payload});
+      send(pid{subscriber.channel, 0}, intercepted{cast.event, cast.payload});
     } else if (subscriber.out->protocol() == protocol::v2) {
-      if (cast.v2) subscriber.out->write(cast.v2);
+      if (v2) subscriber.out->write(v2);
     } else {
-      if (!v1) v1 = encode(protocol::v1, cast.topic, cast.event, cast.payload);
+      if (!v1) v1 = fan_out(encode(protocol::v1, cast.topic, cast.event, cast.payload));
       if (v1) subscriber.out->write(v1);
     }
   }
+}
+
+/// `casts` are of one topic, which nobody intercepts, and for everybody.
+void hub::local::write_all(std::span<const std::shared_ptr<const cast>> casts) const {
+  auto entry = topics.find(casts.front()->topic);
+  if (entry == topics.end()) return;
+  if (casts.size() == 1) return write(entry->second, *casts.front());
+  std::string joined;
+  std::uint32_t messages = 0;
+  std::vector<fan_out_ptr> single, single_v1;
+  for (auto& cast : casts) {
+    if (!cast->v2) continue;
+    joined += cast->v2->bytes;
+    ++messages;
+    single.push_back(fan_out(cast->v2));
+  }
+  fan_out_ptr all(new fan_out_frame(std::move(joined), messages));
+  for (auto& subscriber : entry->second.members) {
+    auto& out = *subscriber.out;
+    if (out.protocol() == protocol::v2) {
+      if (out.takes_several() && messages > 0)
+        out.write(all);
+      else
+        for (auto& frame : single) out.write(frame);
+      continue;
+    }
+    if (single_v1.empty())
+      for (auto& cast : casts)
+        single_v1.push_back(fan_out(encode(protocol::v1, cast->topic, cast->event, cast->payload)));
+    for (auto& frame : single_v1)
+      if (frame) out.write(frame);
+  }
+}
+
+void hub::deliver_on(local& here, std::shared_ptr<const cast> cast) {
+  auto entry = here.topics.find(cast->topic);
+  if (entry == here.topics.end()) return;
+  auto& audience = entry->second;
+  bool may_wait = audience.members.size() >= many && audience.intercepting == 0 && !cast->except;
+  if (may_wait) return waiting_casts::here().add(shared_from_this(), here, std::move(cast));
+  deliver_waiting();
+  here.write(audience, *cast);
 }
 
 void hub::take_inbox(std::uint32_t worker) {
@@ -282,7 +385,7 @@ void hub::take_inbox(std::uint32_t worker) {
     std::lock_guard guard{here.mutex};
     casts.swap(here.inbox);
   }
-  for (auto& cast : casts) deliver_on(here, *cast);
+  for (auto& cast : casts) deliver_on(here, std::move(cast));
 }
 
 void hub::post(std::uint32_t worker, const std::shared_ptr<const cast>& cast) {
@@ -311,7 +414,7 @@ void hub::dispatch_to_sockets(
       continue;
     }
     take_inbox(i);
-    deliver_on(*locals_[i], *shared);
+    deliver_on(*locals_[i], shared);
   }
 }
 

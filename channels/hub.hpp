@@ -5,6 +5,11 @@
 // per worker: a broadcast is encoded once, handed to each worker that has a subscriber, and written
 // there without another process in between (Phoenix calls this the fastlane).
 //
+// Broadcasts to a topic with many subscribers wait for the end of the worker's turn: those of one
+// turn leave as one piece, which each subscriber is handed once. Whatever else is written to a
+// client meanwhile goes behind them (see outlet.hpp), and nobody comes or goes before them, so
+// nobody can tell.
+//
 // A sender that moves from worker A to worker B must not overtake itself: what it broadcast from A
 // was put into B's inbox before it moved, so B empties its inbox before it delivers directly.
 //
@@ -29,9 +34,10 @@ struct intercepted {
 
 /// One joined channel, as the fastlane sees it.
 struct fast_subscriber {
-  pid channel;
+  std::uint64_t channel;  // the id of the process
   outlet* out;
   channel_process* intercepts;  // null: intercepts nothing
+  std::uint32_t* place;         // where it is in the list of its topic; the hub writes it
 };
 
 struct topic_hash {
@@ -62,7 +68,10 @@ class hub final : public pub_sub_local, public std::enable_shared_from_this<hub>
 
   // On the worker of the subscriber.
   void join(std::string_view topic, fast_subscriber subscriber);
-  void leave(std::string_view topic, pid channel);
+  void leave(std::string_view topic, std::uint32_t place);
+
+  /// Those of this worker's turn that wait.
+  static void deliver_waiting();
 
   /// From here on broadcasts go to it as well, and it has heard of all topics; null: to nobody.
   void set_adapter(pub_sub_adapter* adapter);
@@ -92,6 +101,7 @@ class hub final : public pub_sub_local, public std::enable_shared_from_this<hub>
  private:
   struct cast;
   struct local;
+  class waiting_casts;
   struct subscription {
     pid process;
     std::shared_ptr<const std::any> metadata;
@@ -118,7 +128,7 @@ class hub final : public pub_sub_local, public std::enable_shared_from_this<hub>
   bool dispatch(shard& shard, pid except, const outgoing_broadcast& message);
   void dispatch_to_sockets(
       pid except, const outgoing_broadcast& message, const std::vector<std::uint32_t>& counts);
-  void deliver_on(local& here, const cast& cast);
+  void deliver_on(local& here, std::shared_ptr<const cast> cast);
   void take_inbox(std::uint32_t worker);
   void post(std::uint32_t worker, const std::shared_ptr<const cast>& cast);
 

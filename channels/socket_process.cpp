@@ -37,19 +37,21 @@ std::string& scratch() {
 // --- connecting
 // ------------------------------------------------------------------------------------
 
-std::string_view socket_process::initial_call() const noexcept {
-  return request_.mount->type->name;
-}
+std::string_view socket_process::initial_call() const noexcept { return mount_->type->name; }
 
 socket_process::socket_process(request request)
-    : request_(std::move(request)), address_(request_.info.peer_address) {}
+    : request_(std::make_unique<socket_process::request>(std::move(request))),
+      mount_(request_->mount),
+      endpoint_(std::move(request_->endpoint)),
+      address_(request_->info.peer_address) {}
 
-admission& socket_process::admission() const noexcept { return *request_.endpoint->admission; }
+admission& socket_process::admission() const noexcept { return *endpoint_->admission; }
 
 init_outcome socket_process::init() {
   core_ = current_process();
   auto started = std::chrono::steady_clock::now();
-  auto result = request_.mount->type->connect(request_.params, request_.info);
+  auto request = std::move(request_);
+  auto result = mount_->type->connect(request->params, request->info);
   static const telemetry::event socket_connected{"phoenix.socket_connected"};
   auto took = std::chrono::steady_clock::now() - started;
   auto& counts = meters::here();
@@ -61,7 +63,7 @@ init_outcome socket_process::init() {
        {"result", result.refusal ? "error" : "ok"},
        {"peer", address_}});
   if (result.refusal) {
-    if (request_.refusal != nullptr) *request_.refusal = result.refusal->reason;
+    if (request->refusal != nullptr) *request->refusal = result.refusal->reason;
     if (options().log)
       logger::info(
           "socket refused",
@@ -71,13 +73,10 @@ init_outcome socket_process::init() {
   if (options().log && logger::enabled(log_level::debug))
     logger::debug(
         "socket connected",
-        {{"socket", initial_call()}, {"peer", address_}, {"parameters", shown(request_.params)}});
-  request_.refusal = nullptr;
+        {{"socket", initial_call()}, {"peer", address_}, {"parameters", shown(request->params)}});
   assigns_ = std::move(result.assigns);
-  id_ = std::move(result.id);
-  request_.params = {};
-  request_.info = {};
-  if (id_) request_.endpoint->pub_sub->subscribe(*id_, self());
+  if (result.id) id_ = std::make_unique<const std::string>(std::move(*result.id));
+  if (id_) endpoint_->pub_sub->subscribe(*id_, self());
   return {};
 }
 
@@ -214,7 +213,7 @@ void socket_process::to_channel(entry& entry, const incoming& message) {
   if (transport_->protocol() == protocol::v1 && event.join_ref == "null")
     event.join_ref = entry.join_ref;
   if (entry.state == entry::state::leaving || entry.state == entry::state::replacing) {
-    entry.late.push_back(std::move(event));
+    entry.changing().late.push_back(std::move(event));
     return;
   }
   if (event.event == "phx_leave" && event.join_ref == entry.join_ref &&
@@ -230,16 +229,17 @@ void socket_process::on_join(const incoming& message) {
   waiting_join join{std::string(message.join_ref), std::string(message.ref), message.to_payload()};
   if (auto* present = find(message.topic_name)) {
     // The old channel ends first; the new one starts when it has.
-    bool first = !present->next;
-    present->next = std::move(join);
+    auto& change = present->changing();
+    bool first = !change.next;
+    change.next = std::move(join);
     present->state = entry::state::replacing;
     if (first) {
-      present->close_old = present->join_ref;
+      change.close_old = present->join_ref;
       send(present->channel, stop_channel{exit_reason::shutdown_with("duplicate_join")});
     }
     return;
   }
-  auto* type = request_.mount->type->find(message.topic_name);
+  auto* type = mount_->type->find(message.topic_name);
   if (type == nullptr)
     return reply("null", message.ref, message.topic(), "error", unmatched_topic());
   if (entries_.size() >= options().max_channels) {
@@ -263,14 +263,14 @@ void socket_process::start_channel(entry& entry, waiting_join join, const channe
   auto& state = channel->state();
   state.topic = entry.topic;
   // A join without join_ref lends the channel its ref; only the join's own reply repeats the null.
-  state.join_reply_join_ref = join.join_ref;
-  state.join_ref = join.join_ref == "null" ? join.ref : join.join_ref;
+  state.joins_without_ref = join.join_ref == "null";
+  state.join_ref = state.joins_without_ref ? join.ref : join.join_ref;
   state.ref = join.ref;
   state.params = join.params;
   state.out = local_ptr<outlet>(transport_.get());
-  state.pub_sub = request_.endpoint->pub_sub;
+  state.pub_sub = endpoint_->pub_sub;
   state.assigns = assigns_;
-  state.assigns_type = request_.mount->type->name;
+  state.type = mount_->type;
   state.socket = self();
   entry.join_ref = state.join_ref;
   entry.state = entry::state::joining;
@@ -289,7 +289,8 @@ void socket_process::start_channel(entry& entry, waiting_join join, const channe
   }
   entry.channel = outcome.process;
   // What came for the new channel while the old one was ending.
-  for (auto& event : std::exchange(entry.late, {})) send(entry.channel, std::move(event));
+  if (entry.change)
+    for (auto& event : std::exchange(entry.change->late, {})) send(entry.channel, std::move(event));
   if (outcome.status == start_status::ready) {
     entry.state = entry::state::joined;
     return close_replaced(entry);
@@ -308,9 +309,9 @@ void socket_process::on_joined(const channel_joined& joined) {
 }
 
 void socket_process::close_replaced(entry& entry) {
-  if (!entry.close_old) return;
-  write_end(*entry.close_old, entry.topic, "phx_close");
-  entry.close_old.reset();
+  if (!entry.change || !entry.change->close_old) return;
+  write_end(*entry.change->close_old, entry.topic, "phx_close");
+  entry.change->close_old.reset();
 }
 
 // --- the end of a channel
@@ -331,11 +332,11 @@ void socket_process::on_ended(const channel_ended& ended) {
     }
     late_joins_.erase(late);
   }
-  if (entry->next) {
-    auto join = std::move(*entry->next);
-    entry->next.reset();
+  if (entry->change && entry->change->next) {
+    auto join = std::move(*entry->change->next);
+    entry->change->next.reset();
     entry->channel = {};
-    return start_channel(*entry, std::move(join), *request_.mount->type->find(entry->topic));
+    return start_channel(*entry, std::move(join), *mount_->type->find(entry->topic));
   }
   if (!was_joining)
     write_end(entry->join_ref, entry->topic, ended.crashed ? "phx_error" : "phx_close");
@@ -346,7 +347,8 @@ void socket_process::on_ended(const channel_ended& ended) {
 
 /// What came after phx_leave finds no channel any more.
 void socket_process::answer_late(const entry& entry) {
-  for (auto& event : entry.late) {
+  if (!entry.change) return;
+  for (auto& event : entry.change->late) {
     bool leave = event.event == "phx_leave";
     reply(
         leave ? std::string_view(event.join_ref) : "null", event.ref, entry.topic,
@@ -378,7 +380,7 @@ void socket_process::erase(const entry& entry) {
 std::vector<debug::channel_details> socket_process::channels() const {
   std::vector<debug::channel_details> all;
   for (auto& entry : entries_) {
-    auto* type = request_.mount->type->find(entry.topic);
+    auto* type = mount_->type->find(entry.topic);
     all.push_back(
         {entry.channel, entry.topic, std::string(type != nullptr ? type->name : ""),
          entry.state == entry::state::joined});

@@ -54,11 +54,11 @@ class socket_process final : public behavior {
   void on_binary(std::string_view frame);
   void transport_closed(close_code code);
 
-  const socket_options& options() const noexcept { return request_.mount->options; }
+  const socket_options& options() const noexcept { return mount_->options; }
   detail::admission& admission() const noexcept;
-  const endpoint_context& endpoint() const noexcept { return *request_.endpoint; }
+  const endpoint_context& endpoint() const noexcept { return *endpoint_; }
   process& core() noexcept { return *core_; }
-  const std::optional<std::string>& id() const noexcept { return id_; }
+  std::optional<std::string> id() const { return id_ ? std::optional(*id_) : std::nullopt; }
   std::vector<debug::channel_details> channels() const;
   pid channel(std::string_view topic) { return find(topic) ? find(topic)->channel : pid{}; }
 
@@ -68,14 +68,23 @@ class socket_process final : public behavior {
     std::string ref;
     roost::payload params;
   };
+  /// What only an entry has whose channel is leaving or is replaced by the next.
+  struct change {
+    std::optional<waiting_join> next;      // joins when the present channel has ended
+    std::optional<std::string> close_old;  // join_ref of the replaced channel, told after the reply
+    std::vector<client_event> late;        // came after phx_leave
+  };
   struct entry {
     std::string topic;
     std::string join_ref;
     pid channel;
+    std::unique_ptr<detail::socket_process::change> change;
     enum class state : std::uint8_t { joining, joined, leaving, replacing } state = state::joining;
-    std::optional<waiting_join> next;      // joins when the present channel has ended
-    std::optional<std::string> close_old;  // join_ref of the replaced channel, told after the reply
-    std::vector<client_event> late;        // came after phx_leave
+
+    detail::socket_process::change& changing() {
+      if (!change) change = std::make_unique<detail::socket_process::change>();
+      return *change;
+    }
   };
   struct late_join {
     pid channel;
@@ -105,12 +114,14 @@ class socket_process final : public behavior {
   void write_end(std::string_view join_ref, std::string_view topic, std::string_view event);
   void malformed_frame(const malformed& what);
 
-  request request_;
+  std::unique_ptr<request> request_;  // until it is accepted
+  const socket_mount* mount_;
+  std::shared_ptr<const endpoint_context> endpoint_;
   std::string address_;  // that the endpoint has counted it for
   process* core_ = nullptr;
   local_ptr<transport> transport_;
   std::shared_ptr<const void> assigns_;
-  std::optional<std::string> id_;
+  std::unique_ptr<const std::string> id_;
   std::vector<entry> entries_;
   std::vector<late_join> late_joins_;  // not answered yet
   const char* end_ = "closed";         // what the channels are told

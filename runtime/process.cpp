@@ -147,7 +147,12 @@ void exit(pid other, exit_reason reason) {
 
 void exit(exit_reason reason) { throw process_exit(std::move(reason)); }
 
-bool trap_exit(bool on) { return std::exchange(this_process("trap_exit").trap_exit, on); }
+bool trap_exit(bool on) {
+  auto& me = this_process("trap_exit");
+  bool before = me.trap_exit;
+  me.trap_exit = on;
+  return before;
+}
 
 // --- aliases
 // ---------------------------------------------------------------------------------------

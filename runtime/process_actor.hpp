@@ -33,6 +33,9 @@ class process_actor final : public caf::monitorable_actor, public process {
   void take_response(caf::mailbox_element& element);
 };
 
+static_assert(
+    sizeof(process_actor) <= 256, "a process and CAF's control block take 320 bytes, not 384");
+
 /// Names a watch among the attachables of an actor.
 struct watch_key {
   static constexpr std::size_t token_type = 0x726F6F7374;  // nobody else's

@@ -47,7 +47,7 @@ message* take_oldest(process& process) noexcept {
 message* unlink_message(process& process, message* before, message* at) noexcept {
   (before != nullptr ? before->next : process.oldest) = at->next;
   if (process.newest == at) process.newest = before;
-  process.looked_at = nullptr;
+  if (process.waits) process.waits->looked_at = nullptr;
   publish_queued(process, -1);
   return at;
 }
@@ -55,7 +55,8 @@ message* unlink_message(process& process, message* before, message* at) noexcept
 /// Selective receive: the oldest message that the behavior wants. What was looked at in vain is not
 /// looked at again until something is taken, which may change what is wanted.
 message* take_wanted(process& process) {
-  auto* before = process.looked_at;
+  if (!process.waits) process.waits = std::make_unique<process_wait>();
+  auto* before = process.waits->looked_at;
   auto* at = before != nullptr ? before->next : process.oldest;
   for (; at != nullptr; before = at, at = at->next) {
     bool own = at->kind == message_kind::reply || at->kind == message_kind::no_reply ||
@@ -63,7 +64,7 @@ message* take_wanted(process& process) {
                at->kind == message_kind::sys;
     if (own || process.does->wants(*at)) return unlink_message(process, before, at);
   }
-  process.looked_at = before;
+  process.waits->looked_at = before;
   return nullptr;
 }
 
@@ -322,16 +323,17 @@ void on_sys(process& process, message& message) {
 /// timeout of a wait that has ended already.
 bool is_stale_timeout(process& process, const message& message) {
   bool ours = message.kind == message_kind::info && message.flag == from_timeout;
-  if (!process.timeout_ref) return ours;
-  if (ours && message.ref == process.timeout_ref) {
-    process.timeout_ref = {};
+  if (!process.waits || !process.waits->timeout_ref) return ours;
+  auto& wait = *process.waits;
+  if (ours && message.ref == wait.timeout_ref) {
+    wait.timeout_ref = {};
     return false;
   }
   if (message.kind == message_kind::reply || message.kind == message_kind::no_reply ||
       message.kind == message_kind::call_timeout)
     return false;
-  process.timeout_ref = {};
-  process.receive_timeout.cancel();
+  wait.timeout_ref = {};
+  wait.receive_timeout.cancel();
   return ours;
 }
 
@@ -488,7 +490,7 @@ void push_front(process& process, message_ptr message) noexcept {
   front->next = process.oldest;
   process.oldest = front;
   if (process.newest == nullptr) process.newest = front;
-  process.looked_at = nullptr;
+  if (process.waits) process.waits->looked_at = nullptr;
   publish_queued(process, 1);
 }
 
@@ -524,7 +526,7 @@ void end_process(process& process, const exit_reason& reason) noexcept {
   // What the state's destructor sends comes before the DOWN of whoever finds nobody here.
   guarded(process, [&] { process.does.reset(); });
   process.home->id.store(0, std::memory_order_release);
-  process.receive_timeout.cancel();
+  if (process.waits) process.waits->receive_timeout.cancel();
   auto on_started =
       process.initializing && process.extra ? std::move(process.extra->on_started) : nullptr;
   if (on_started) on_started({start_status::failed, process.self(), why});

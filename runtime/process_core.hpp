@@ -171,6 +171,31 @@ struct process_extra {
   std::vector<std::uint32_t> waits_for;            // links that have to drain first
 };
 
+/// How a process waits: for a message within a time, or for one that it wants.
+struct process_wait {
+  timer receive_timeout;
+  reference timeout_ref;         // of the running receive timeout
+  message* looked_at = nullptr;  // selective: nothing up to here is wanted
+};
+
+/// A pid without the bytes that fill it up, for a member beside which something else fits.
+class short_pid {
+ public:
+  short_pid& operator=(pid process) noexcept {
+    low_ = static_cast<std::uint32_t>(process.id);
+    high_ = static_cast<std::uint32_t>(process.id >> 32);
+    node_ = process.node;
+    return *this;
+  }
+  operator pid() const noexcept { return {std::uint64_t{high_} << 32 | low_, node_}; }
+  explicit operator bool() const noexcept { return static_cast<bool>(pid(*this)); }
+  friend bool operator==(const short_pid& left, pid right) noexcept { return pid(left) == right; }
+
+ private:
+  std::uint32_t low_ = 0, high_ = 0, node_ = 0;
+};
+
+/// There may be millions, so every byte counts: with its CAF part it fits into 320 of them.
 struct process {
   explicit process(slot& slot) noexcept
       : home(&slot), id(slot.id.load(std::memory_order_relaxed)) {}
@@ -184,38 +209,37 @@ struct process {
   slot* home;
   std::uint64_t id;
   std::unique_ptr<behavior> does;
-  std::unique_ptr<process_extra> extra;
-  link_set links;
   message* oldest = nullptr;  // the sorted queue
   message* newest = nullptr;
   message* handling = nullptr;
-  std::unique_ptr<exit_reason> ending;  // set: ends after the current handler
-  pid parent;
-  timer receive_timeout;
-  reference timeout_ref;  // of the running receive timeout
   std::uint64_t reductions = 0;
-  reference answering;        // the call that is being handled, until it is answered
+  reference answering;                  // the call that is being handled, until it is answered
+  std::unique_ptr<exit_reason> ending;  // set: ends after the current handler
+  std::unique_ptr<process_wait> waits;
+  std::unique_ptr<process_extra> extra;
+  link_set links;
   std::uint64_t started = 0;  // ms of the scheduler's clock
-  bool trap_exit = false;
-  bool ends_with_parent =
-      false;                  // the parent's exit cannot be trapped: linked to it from the start
-  bool starts = false;        // has not had its first turn, and has something to do in it
-  bool finished = false;      // has run once and has nothing left to do
-  bool initializing = false;  // init has returned `later`
-  bool takes_exits_early = false;  // … but sees trapped exits
-  bool suspended = false;
-  bool selective = false;        // asks its behavior which messages it wants
-  message* looked_at = nullptr;  // selective: nothing up to here is wanted
-  bool hibernates = false;       // after a silence: see hibernate_after
-  bool sensitive = false;        // its messages and state are shown to nobody
-  bool run_once = false;         // ends when nothing is left to wait for
-  bool waits_for_link = false;   // handles no message until a busy link has drained
-  bool async_dist = false;       // is never made to wait for a busy link
-  bool of_the_runtime = false;   // … nor refused past its hard limit
+  short_pid parent;
   mailbox_policy policy = mailbox_policy::drop_newest;
-  bool told_long = false;  // the system monitor knows that the mailbox is long
-  bool told_large = false;
-  bool by_signal = false;  // ends without terminate(): an exit signal that was not trapped
+
+  bool trap_exit : 1 = false;
+  /// The parent's exit cannot be trapped: linked to it from the start.
+  bool ends_with_parent : 1 = false;
+  bool starts : 1 = false;             // has not had its first turn, and has something to do in it
+  bool finished : 1 = false;           // has run once and has nothing left to do
+  bool initializing : 1 = false;       // init has returned `later`
+  bool takes_exits_early : 1 = false;  // … but sees trapped exits
+  bool suspended : 1 = false;
+  bool selective : 1 = false;       // asks its behavior which messages it wants
+  bool hibernates : 1 = false;      // after a silence: see hibernate_after
+  bool sensitive : 1 = false;       // its messages and state are shown to nobody
+  bool run_once : 1 = false;        // ends when nothing is left to wait for
+  bool waits_for_link : 1 = false;  // handles no message until a busy link has drained
+  bool async_dist : 1 = false;      // is never made to wait for a busy link
+  bool of_the_runtime : 1 = false;  // … nor refused past its hard limit
+  bool by_signal : 1 = false;       // ends without terminate(): an exit signal, not trapped
+  bool told_long : 1 = false;       // the system monitor knows that the mailbox is long
+  bool told_large : 1 = false;
 };
 
 /// A question that a process answers as a signal.

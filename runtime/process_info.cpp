@@ -128,9 +128,19 @@ process_priority set_priority(process_priority priority) {
   return me("set_priority").home->priority.exchange(priority, std::memory_order_relaxed);
 }
 
-bool set_async_dist(bool on) { return std::exchange(me("set_async_dist").async_dist, on); }
+bool set_async_dist(bool on) {
+  auto& process = me("set_async_dist");
+  bool before = process.async_dist;
+  process.async_dist = on;
+  return before;
+}
 
-bool set_sensitive(bool on) { return std::exchange(me("set_sensitive").sensitive, on); }
+bool set_sensitive(bool on) {
+  auto& process = me("set_sensitive");
+  bool before = process.sensitive;
+  process.sensitive = on;
+  return before;
+}
 
 pid group_leader() noexcept {
   auto* running = current_process();

@@ -297,13 +297,16 @@ spawned spawn_behavior(std::unique_ptr<behavior> behavior, attachment attach) {
 
 void set_receive_timeout(std::chrono::milliseconds delay) {
   auto& process = *current_process();
-  process.receive_timeout.cancel();
-  process.timeout_ref = {};
+  if (process.waits) {
+    process.waits->receive_timeout.cancel();
+    process.waits->timeout_ref = {};
+  }
   if (delay.count() < 0) return;
+  if (!process.waits) process.waits = std::make_unique<process_wait>();
   auto message = make_message<timeout>(message_kind::info);
-  message->ref = process.timeout_ref = make_ref();
+  message->ref = process.waits->timeout_ref = make_ref();
   message->flag = from_timeout;
-  process.receive_timeout = timer(arm_timer(delay, process.self(), std::move(message)));
+  process.waits->receive_timeout = timer(arm_timer(delay, process.self(), std::move(message)));
 }
 
 }  // namespace roost::detail

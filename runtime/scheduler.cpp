@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <algorithm>
+#include <climits>
 #include <ctime>
 
 namespace roost::detail {
@@ -210,15 +211,23 @@ void worker::unlink_cancelled() noexcept {
 
 void worker::flush_later(flushable& object) noexcept {
   if (std::exchange(object.flush_queued, true)) return;
-  object.next_flush = flush_list_;
-  flush_list_ = &object;
+  object.next_flush = nullptr;
+  *flush_end_ = &object;
+  flush_end_ = &object.next_flush;
 }
 
 void worker::flush() {
+  constexpr std::ptrdiff_t cache_line = 64;
   while (flush_list_ != nullptr) {
     auto* list = std::exchange(flush_list_, nullptr);
+    flush_end_ = &flush_list_;
     while (list != nullptr) {
       auto* object = std::exchange(list, list->next_flush);
+      // It is fetched while this one is in the kernel.
+      if (list != nullptr) {
+        __builtin_prefetch(list);
+        __builtin_prefetch(reinterpret_cast<char*>(list) + cache_line);
+      }
       object->flush_queued = false;
       object->flush();
     }
@@ -326,6 +335,8 @@ void worker::sleep() {
     auto now = now_ns / 1'000'000;
     timeout = *due <= now ? 0 : static_cast<int>(std::min<std::uint64_t>(*due - now, 60'000));
   }
+  if (auto later = spare_memory_.give_back(now_ns / 1'000'000))
+    timeout = std::min(timeout < 0 ? INT_MAX : timeout, static_cast<int>(*later));
   if (timeout != 0)
     idle_.store(
         idle_.load(std::memory_order_relaxed) - static_cast<std::int64_t>(now_ns),

@@ -12,6 +12,7 @@
 #pragma once
 #include "runtime/process_core.hpp"
 #include "runtime/run_queue.hpp"
+#include "runtime/spare_memory.hpp"
 #include "runtime/timer_wheel.hpp"
 #include <array>
 #include <condition_variable>
@@ -80,6 +81,9 @@ class worker {
 
   /// Milliseconds of the scheduler's clock; `now` is read once per turn, `exact_now` each time.
   std::uint64_t now() const noexcept { return now_; }
+
+  /// A process has ended here.
+  void freed() noexcept { spare_memory_.freed(); }
 
   /// Answers whether the caller may do something long in this turn: so many per turn may, so that
   /// a thousand sockets with costly events do not make the others wait for all of them.
@@ -158,8 +162,10 @@ class worker {
   unsigned pops_ = 0;
 
   timer_wheel wheel_;
+  spare_memory spare_memory_;
   std::uint64_t now_ = 0;
   flushable* flush_list_ = nullptr;
+  flushable** flush_end_ = &flush_list_;
   std::vector<std::unique_ptr<io_handler>> dead_handlers_;
   std::atomic<std::uint32_t> watched_{0};
   std::atomic<std::uint32_t> overflowed_{0};  // the size of overflow_, for others

@@ -55,13 +55,16 @@ void watch_mailbox(process& process) {
   auto enable = queue_enable.load(std::memory_order_relaxed);
   bool is_long = process.told_long ? length >= queue_disable.load(std::memory_order_relaxed)
                                    : enable != 0 && length > enable;
-  if (std::exchange(process.told_long, is_long) != is_long)
+  if (process.told_long != is_long) {
+    process.told_long = is_long;
     if (auto to = subscriber()) send(to, long_message_queue{process.self(), length, is_long});
+  }
   auto limit = large_bytes.load(std::memory_order_relaxed);
   if (limit == 0) return;
   auto bytes = memory_of(process);
-  bool is_large = bytes > limit;
-  if (!std::exchange(process.told_large, is_large) && is_large)
+  bool told = process.told_large;
+  process.told_large = bytes > limit;
+  if (!told && process.told_large)
     if (auto to = subscriber()) send(to, large_process{process.self(), bytes});
 }
 

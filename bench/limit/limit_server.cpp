@@ -177,9 +177,11 @@ void upgrade(connection& client, string_view request) {
   std::array<unsigned char, 32> accept;
   ::EVP_EncodeBlock(accept.data(), digest.data(), SHA_DIGEST_LENGTH);
   client.upgraded = true;
-  send(client, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               "Sec-WebSocket-Accept: " +
-                   string(reinterpret_cast<char*>(accept.data())) + "\r\n\r\n");
+  send(
+      client,
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Accept: " +
+          string(reinterpret_cast<char*>(accept.data())) + "\r\n\r\n");
 }
 
 void read(connection* client) {

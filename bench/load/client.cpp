@@ -31,7 +31,8 @@ int clamped(std::size_t size) noexcept {
 }  // namespace
 
 transfer receive(client& client, char* buffer, std::size_t size) noexcept {
-  if (client.ssl) return of_tls(client.ssl.get(), SSL_read(client.ssl.get(), buffer, clamped(size)));
+  if (client.ssl)
+    return of_tls(client.ssl.get(), SSL_read(client.ssl.get(), buffer, clamped(size)));
   return of_system(::recv(client.fd, buffer, size, 0), true);
 }
 

@@ -14,18 +14,25 @@ struct free_ssl {
 
 struct client {
   enum class state : std::uint8_t {
-    absent, connecting, securing, upgrading, joining, joined, leaving };
+    absent,
+    connecting,
+    securing,
+    upgrading,
+    joining,
+    joined,
+    leaving
+  };
 
   std::uint32_t index = 0;  // among the clients of all processes
   int fd = -1;
   client::state state = state::absent;
   bool waits_for_writing = false;
-  bool is_pending = false;     // has output that this turn has not sent yet
-  bool has_second = false;     // has joined a second topic (mixed)
-  std::uint16_t tries = 0;     // since it was joined
+  bool is_pending = false;  // has output that this turn has not sent yet
+  bool has_second = false;  // has joined a second topic (mixed)
+  std::uint16_t tries = 0;  // since it was joined
   std::uint32_t unanswered = 0;
   std::uint64_t last_ref = 1;
-  std::uint64_t began = 0;     // when it called connect()
+  std::uint64_t began = 0;  // when it called connect()
   std::unique_ptr<SSL, free_ssl> ssl;
   frame_decoder decoder;
   std::string head;    // the answer to the upgrade, as far as it has come

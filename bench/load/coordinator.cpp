@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
-#include <memory>
 #include <ctime>
+#include <memory>
 #include <new>
 #include <numeric>
 #include <stdexcept>
@@ -46,8 +46,7 @@ class shared_memory {
  public:
   explicit shared_memory(std::size_t workers)
       : size_(sizeof(shared_state) + alignof(worker_state) + workers * sizeof(worker_state)),
-        memory_(::mmap(
-            nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
+        memory_(::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
     if (memory_ == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
     state_ = new (memory_) shared_state();
     void* place = state_ + 1;
@@ -128,12 +127,15 @@ class coordinator {
           connect();
         }
         break;
-      case mode::idle: rest(options_.duration); break;
+      case mode::idle:
+        rest(options_.duration);
+        break;
       case mode::herd:
         measure();
         drive_the_herd();
         break;
-      default: measure();
+      default:
+        measure();
     }
     add_connects();
     leave();
@@ -199,9 +201,7 @@ class coordinator {
     if (quiet != 0) report_.add("herd_p99_ratio", beside.percentile(99) / 1e3 / quiet);
   }
 
-  std::uint64_t sum_of_joins() const {
-    return shared_->sum(&worker_state::joining).count();
-  }
+  std::uint64_t sum_of_joins() const { return shared_->sum(&worker_state::joining).count(); }
 
   void enter(phase next, std::string name) {
     phase_name_ = std::move(name);
@@ -243,7 +243,7 @@ class coordinator {
 
   // --- looking ---
 
-  std::uint64_t sum(counter worker_state::* which) const { return shared_->sum(which); }
+  std::uint64_t sum(counter worker_state::*which) const { return shared_->sum(which); }
 
   moment now() const {
     return {
@@ -277,8 +277,8 @@ class coordinator {
         .second = current.time - began_,
         .phase = phase_name_,
         .joined = static_cast<double>(sum(&worker_state::joined)),
-        .rate = (joining ? static_cast<double>(joins - last_joins_) : events(last_, current)) /
-                elapsed,
+        .rate =
+            (joining ? static_cast<double>(joins - last_joins_) : events(last_, current)) / elapsed,
         .p50 = seen.percentile(50) / 1e3,
         .p99 = seen.percentile(99) / 1e3,
         .cpu = (current.cpu - last_.cpu) / elapsed,
@@ -345,8 +345,7 @@ class coordinator {
     auto seen = latencies(from, to);
     add_latencies("", seen);
     report_.curve = seen.curve();
-    if (!counts_deliveries())
-      add_latencies("delivery_", to.delivering.since(from.delivering));
+    if (!counts_deliveries()) add_latencies("delivery_", to.delivering.since(from.delivering));
     if (servers_.empty()) return;
     report_.add("cpu_seconds", cpu);
     report_.add("cpu_percent", 100 * cpu / elapsed);
@@ -385,7 +384,7 @@ class coordinator {
   }
 
   void add_counters() {
-    auto add = [&](const char* name, counter worker_state::* which) {
+    auto add = [&](const char* name, counter worker_state::*which) {
       report_.add(name, static_cast<double>(sum(which)));
     };
     add("failures", &worker_state::failures);

@@ -84,8 +84,8 @@ void engine::run() {
 
     auto wait = due > now ? std::min(due - now, longest_wait) : 0;
     timespec timeout{0, static_cast<long>(wait)};
-    auto count = ::epoll_pwait2(
-        epoll_, events.data(), static_cast<int>(events.size()), &timeout, nullptr);
+    auto count =
+        ::epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &timeout, nullptr);
     for (int i = 0; i < count; ++i) {
       auto& event = events[static_cast<std::size_t>(i)];
       on_event(clients_[event.data.u32], event.events);
@@ -101,7 +101,8 @@ void engine::enter(phase next, std::uint64_t now) {
       heartbeats_began_ = now;
       heartbeats_ = 0;
       return;
-    case phase::running: return scenario_->begin(*this, now);
+    case phase::running:
+      return scenario_->begin(*this, now);
     case phase::herding:
       for (auto& client : clients_)
         if (client.index >= steady_clients && client.is_joined()) cut(client);
@@ -112,7 +113,8 @@ void engine::enter(phase next, std::uint64_t now) {
       return;
     case phase::waiting:
     case phase::settling:
-    case phase::finished: return;
+    case phase::finished:
+      return;
   }
 }
 
@@ -136,8 +138,7 @@ void engine::send_heartbeats(std::uint64_t now) {
     auto& client = clients_[heartbeats_ % clients_.size()];
     if (!client.is_joined()) continue;
     append_message(
-        output_of(client),
-        {.ref = ++client.last_ref, .topic = "phoenix", .event = "heartbeat"});
+        output_of(client), {.ref = ++client.last_ref, .topic = "phoenix", .event = "heartbeat"});
   }
 }
 
@@ -166,8 +167,7 @@ bool engine::open_socket(client& client) {
     ::inet_pton(AF_INET, source.c_str(), &address.sin_addr);
     // The port is chosen by connect(), for the pair of addresses: each pair has all ports.
     set_option(client.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
-    if (::bind(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
-      return false;
+    if (::bind(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
   }
   address.sin_port = htons(target.port);
   if (::inet_pton(AF_INET, target.host.c_str(), &address.sin_addr) != 1) return false;
@@ -228,10 +228,8 @@ void engine::upgrade(client& client) {
 void engine::join(client& client) {
   client.state = client::state::joining;
   append_message(
-      output_of(client), {.join_ref = own_join_ref,
-                          .ref = 1,
-                          .topic = topic_of(client),
-                          .event = "phx_join"});
+      output_of(client),
+      {.join_ref = own_join_ref, .ref = 1, .topic = topic_of(client), .event = "phx_join"});
 }
 
 void engine::on_joined(client& client, std::uint64_t now) {
@@ -339,8 +337,10 @@ bool engine::read_head(client& client, std::span<char>& input) {
 void engine::on_frame(client& client, const frame_event& frame, std::uint64_t now) {
   std::string_view payload(frame.payload.data(), frame.payload.size());
   switch (frame.kind) {
-    case frame_event::text: return on_message(client, payload, now);
-    case frame_event::ping: return append_pong(output_of(client), payload);
+    case frame_event::text:
+      return on_message(client, payload, now);
+    case frame_event::ping:
+      return append_pong(output_of(client), payload);
     case frame_event::close:
       return on_end(client, client.is_joined() ? counters_.lost : counters_.failures);
     case frame_event::error:
@@ -348,7 +348,8 @@ void engine::on_frame(client& client, const frame_event& frame, std::uint64_t no
       return on_end(client, counters_.failures);
     case frame_event::binary:
     case frame_event::pong:
-    case frame_event::none: return;
+    case frame_event::none:
+      return;
   }
 }
 

@@ -1,6 +1,6 @@
 #include "bench/load/options.hpp"
-#include <arpa/inet.h>
 #include <CLI/CLI.hpp>
+#include <arpa/inet.h>
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -28,10 +28,10 @@ from the moment when a message was due, not from when it was sent.
 Ends with 0; with 1 when a --require does not hold; with 2 when the command line is wrong; with 3
 when the clients could not connect or the server is gone.)";
 
-const std::map<std::string, mode> modes{
-    {"idle", mode::idle},       {"join", mode::join},   {"echo", mode::echo},
-    {"fanout", mode::fanout},   {"latency", mode::latency}, {"mixed", mode::mixed},
-    {"herd", mode::herd},       {"soak", mode::soak}};
+const std::map<std::string, mode> modes{{"idle", mode::idle},       {"join", mode::join},
+                                        {"echo", mode::echo},       {"fanout", mode::fanout},
+                                        {"latency", mode::latency}, {"mixed", mode::mixed},
+                                        {"herd", mode::herd},       {"soak", mode::soak}};
 
 std::uint32_t address_number(const std::string& text) {
   in_addr address{};
@@ -72,13 +72,14 @@ std::string_view name_of(mode mode) {
 target parse_target(const std::string& url) {
   auto refuse = [&] {
     throw std::invalid_argument(
-        "expected a target to be ws://HOST:PORT/PATH or wss://HOST:PORT/PATH, got \"" + url +
-        "\"");
+        "expected a target to be ws://HOST:PORT/PATH or wss://HOST:PORT/PATH, got \"" + url + "\"");
   };
   target result;
   std::string_view rest = url;
-  if (rest.starts_with("wss://")) result.secure = true;
-  else if (!rest.starts_with("ws://")) refuse();
+  if (rest.starts_with("wss://"))
+    result.secure = true;
+  else if (!rest.starts_with("ws://"))
+    refuse();
   rest.remove_prefix(result.secure ? 6 : 5);
   auto slash = std::min(rest.find('/'), rest.size());
   auto authority = rest.substr(0, slash);
@@ -97,7 +98,8 @@ target parse_target(const std::string& url) {
   auto path = result.path.substr(0, query);
   if (path.empty() || path == "/") path = "/socket";
   if (!path.ends_with("/websocket")) path += "/websocket";
-  auto parameters = query == std::string::npos ? std::string() : result.path.substr(query + 1) + "&";
+  auto parameters =
+      query == std::string::npos ? std::string() : result.path.substr(query + 1) + "&";
   result.path = path + "?" + parameters + "vsn=2.0.0";
   return result;
 }
@@ -156,8 +158,7 @@ options parse_options(int argc, char** argv) {
   app.add_option("--crash-rate", result.crash_rate, "channels a second, in all (soak)")
       ->check(CLI::Range(0.0, 1e5));
   app.add_option("--warm-up", warm_up, "seconds before measuring")->check(CLI::Range(0.0, 3'600.0));
-  app.add_option("-d,--duration", duration, "seconds of measuring")
-      ->check(CLI::Range(0.1, 1e6));
+  app.add_option("-d,--duration", duration, "seconds of measuring")->check(CLI::Range(0.1, 1e6));
   app.add_option("--timeout", timeout, "seconds that all may take to connect")
       ->check(CLI::Range(0.1, 1e5));
   app.add_option("--echoes", result.echoes, "weight among the operations of mixed");
@@ -189,7 +190,8 @@ options parse_options(int argc, char** argv) {
   result.duration = in_milliseconds(duration);
   result.timeout = in_milliseconds(timeout);
   if (result.rate == 0) result.rate = result.mode == mode::latency ? 20 : 1'000;
-  auto weights = result.echoes + result.broadcasts + result.joins + result.leaves + result.presences;
+  auto weights =
+      result.echoes + result.broadcasts + result.joins + result.leaves + result.presences;
   if (weights == 0) {
     std::fprintf(stderr, "expected one of the weights of mixed to be more than 0\n");
     std::exit(2);

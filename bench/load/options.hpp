@@ -31,7 +31,7 @@ struct options {
   std::vector<std::string> sources;  // addresses that connections come from; empty: any
 
   std::uint32_t connections = 100;
-  std::uint32_t processes = 0;  // of this tool; 0: as many as the descriptors need
+  std::uint32_t processes = 0;     // of this tool; 0: as many as the descriptors need
   std::uint32_t connecting = 256;  // at the same time
   std::uint32_t rounds = 1;        // of the mode join
   std::uint32_t topics = 1;

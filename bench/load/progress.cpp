@@ -26,8 +26,8 @@ void progress::show(const sample& sample, double connections) {
   bar_open_ = false;
   if (lines_++ % 20 == 0)
     std::fprintf(
-        stderr, "%8s %-11s %12s %10s %10s %8s %10s\n", "second", "", "events/s", "p50 us",
-        "p99 us", "cpu", "memory MB");
+        stderr, "%8s %-11s %12s %10s %10s %8s %10s\n", "second", "", "events/s", "p50 us", "p99 us",
+        "cpu", "memory MB");
   std::fprintf(
       stderr, "%8.0f %-11s %12.0f %10.0f %10.0f %7.0f%% %10.1f\n", sample.second,
       sample.phase.c_str(), sample.rate, sample.p50, sample.p99, sample.cpu * 100,

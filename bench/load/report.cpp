@@ -55,15 +55,10 @@ std::string as_json(const report& report) {
         {{"text", verdict.text},
          {"value", verdict.known ? json(verdict.value) : json()},
          {"holds", verdict.holds}});
-  return json{
-      {"mode", report.mode},
-      {"started", report.started},
-      {"machine", report.machine},
-      {"settings", std::move(settings)},
-      {"figures", std::move(figures)},
-      {"samples", std::move(samples)},
-      {"curve", std::move(curve)},
-      {"thresholds", std::move(verdicts)}}
+  return json{{"mode", report.mode},           {"started", report.started},
+              {"machine", report.machine},     {"settings", std::move(settings)},
+              {"figures", std::move(figures)}, {"samples", std::move(samples)},
+              {"curve", std::move(curve)},     {"thresholds", std::move(verdicts)}}
              .dump() +
          "\n";
 }

@@ -14,7 +14,7 @@ struct sample {
   double rate = 0;    // events a second
   double p50 = 0;     // microseconds
   double p99 = 0;
-  double cpu = 0;  // processors of the server in use: 1 is a whole one
+  double cpu = 0;     // processors of the server in use: 1 is a whole one
   double memory = 0;  // bytes of the server
 };
 

@@ -106,8 +106,7 @@ class broadcasting final : public scenario {
   }
   std::uint64_t tick(engine& engine, std::uint64_t now) override {
     for (; pace_.due() <= now; pace_.advance())
-      engine.tell(
-          engine.clients()[0], engine.options().broadcast_event, payload_.at(pace_.due()));
+      engine.tell(engine.clients()[0], engine.options().broadcast_event, payload_.at(pace_.due()));
     return pace_.due();
   }
 
@@ -182,9 +181,12 @@ class mixing final : public scenario {
     auto& client = clients[source_() % clients.size()];
     if (!client.is_joined() || is_crasher(client)) return;
     switch (static_cast<operation>(choice_(source_))) {
-      case echo: return engine.ask(client, options.echo_event, payload_.at(due));
-      case broadcast: return engine.tell(client, options.broadcast_event, payload_.at(due));
-      case presence: return engine.ask(client, options.presence_event, payload_.at(due));
+      case echo:
+        return engine.ask(client, options.echo_event, payload_.at(due));
+      case broadcast:
+        return engine.tell(client, options.broadcast_event, payload_.at(due));
+      case presence:
+        return engine.ask(client, options.presence_event, payload_.at(due));
       case join:
         if (!client.has_second) change_second(engine, client, "phx_join");
         return;
@@ -226,14 +228,21 @@ class mixing final : public scenario {
 
 std::unique_ptr<scenario> make_scenario(const options& options) {
   switch (options.mode) {
-    case mode::echo: return std::make_unique<echoing>(options);
-    case mode::fanout: return std::make_unique<fanning_out>(options);
-    case mode::latency: return std::make_unique<broadcasting>(options);
-    case mode::herd: return std::make_unique<staying>(options);
-    case mode::mixed: return std::make_unique<mixing>(options, false);
-    case mode::soak: return std::make_unique<mixing>(options, true);
+    case mode::echo:
+      return std::make_unique<echoing>(options);
+    case mode::fanout:
+      return std::make_unique<fanning_out>(options);
+    case mode::latency:
+      return std::make_unique<broadcasting>(options);
+    case mode::herd:
+      return std::make_unique<staying>(options);
+    case mode::mixed:
+      return std::make_unique<mixing>(options, false);
+    case mode::soak:
+      return std::make_unique<mixing>(options, true);
     case mode::idle:
-    case mode::join: return std::make_unique<resting>();
+    case mode::join:
+      return std::make_unique<resting>();
   }
   return nullptr;
 }

@@ -60,12 +60,12 @@ struct shared_state {
   std::atomic<load::phase> phase{phase::waiting};
   std::span<worker_state> workers;  // at the same address in every process
 
-  std::uint64_t sum(counter worker_state::* which) const noexcept {
+  std::uint64_t sum(counter worker_state::*which) const noexcept {
     std::uint64_t sum = 0;
     for (auto& worker : workers) sum += (worker.*which).get();
     return sum;
   }
-  histogram sum(shared_histogram worker_state::* which) const {
+  histogram sum(shared_histogram worker_state::*which) const {
     histogram sum;
     for (auto& worker : workers) sum.add((worker.*which).snapshot());
     return sum;

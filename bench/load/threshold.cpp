@@ -21,8 +21,8 @@ std::string_view trimmed(std::string_view text) {
 
 double scale_of(std::string_view unit, std::string_view text) {
   constexpr std::pair<std::string_view, double> units[] = {
-      {"", 1},     {"%", 1},    {"ns", 1e-3},  {"us", 1},
-      {"ms", 1e3}, {"s", 1e6},  {"KB", 1'000}, {"MB", 1'000'000}};
+      {"", 1},     {"%", 1},   {"ns", 1e-3},  {"us", 1},
+      {"ms", 1e3}, {"s", 1e6}, {"KB", 1'000}, {"MB", 1'000'000}};
   for (auto& [name, scale] : units)
     if (name == unit) return scale;
   refuse(text);
@@ -37,12 +37,18 @@ threshold::threshold(std::string_view text) : text_(trimmed(text)) {
   if (after == text_.npos) refuse(text);
   name_ = trimmed(std::string_view(text_).substr(0, place));
   auto sign = std::string_view(text_).substr(place, after - place);
-  if (sign == "<") comparison_ = comparison::less;
-  else if (sign == "<=") comparison_ = comparison::at_most;
-  else if (sign == ">") comparison_ = comparison::more;
-  else if (sign == ">=") comparison_ = comparison::at_least;
-  else if (sign == "==") comparison_ = comparison::equal;
-  else refuse(text);
+  if (sign == "<")
+    comparison_ = comparison::less;
+  else if (sign == "<=")
+    comparison_ = comparison::at_most;
+  else if (sign == ">")
+    comparison_ = comparison::more;
+  else if (sign == ">=")
+    comparison_ = comparison::at_least;
+  else if (sign == "==")
+    comparison_ = comparison::equal;
+  else
+    refuse(text);
   auto number = trimmed(std::string_view(text_).substr(after));
   auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), limit_);
   if (error != std::errc() || end == number.data()) refuse(text);
@@ -52,11 +58,16 @@ threshold::threshold(std::string_view text) : text_(trimmed(text)) {
 
 bool threshold::holds(double value) const noexcept {
   switch (comparison_) {
-    case comparison::less: return value < limit_;
-    case comparison::at_most: return value <= limit_;
-    case comparison::more: return value > limit_;
-    case comparison::at_least: return value >= limit_;
-    case comparison::equal: return value == limit_;
+    case comparison::less:
+      return value < limit_;
+    case comparison::at_most:
+      return value <= limit_;
+    case comparison::more:
+      return value > limit_;
+    case comparison::at_least:
+      return value >= limit_;
+    case comparison::equal:
+      return value == limit_;
   }
   return false;
 }

@@ -46,15 +46,15 @@ void append_pong(std::string& out, std::string_view payload) {
   append_frame(out, opcode::pong, payload, {.mask = mask});
 }
 
-void append_goodbye(std::string& out) {
-  append_close(out, close_code::normal, {}, {.mask = mask});
-}
+void append_goodbye(std::string& out) { append_close(out, close_code::normal, {}, {.mask = mask}); }
 
 void append_message(std::string& out, const outgoing_message& message) {
   static thread_local std::string text;
   text = '[';
-  if (message.join_ref.empty()) text += "null";
-  else append_string(text, message.join_ref);
+  if (message.join_ref.empty())
+    text += "null";
+  else
+    append_string(text, message.join_ref);
   text += ",\"";
   append_number(text, message.ref);
   text += "\",";

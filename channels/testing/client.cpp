@@ -62,12 +62,9 @@ class recording_transport final : public transport {
       std::shared_ptr<test_inbox> inbox, socket_process& process, class witness& witness)
       : transport(protocol::v2), inbox_(std::move(inbox)), process_(&process), witness_(witness) {}
 
-  void write(encoded kind, std::string_view message) override {
-    take(kind == encoded::binary ? from_binary(message) : from_text(message));
-  }
-  void write(const shared_frame_ptr& frame) override {
-    auto message = message_in(*frame);
-    write(message.kind, message.text);
+  void write(const fan_out_ptr& frame) override {
+    auto message = message_in(*frame->shared());
+    put(message.kind, message.text);
   }
   void close(close_code code, std::string_view) override { end(static_cast<int>(code)); }
   void abort() override {
@@ -92,6 +89,9 @@ class recording_transport final : public transport {
   }
 
  private:
+  void put(encoded kind, std::string_view message) override {
+    take(kind == encoded::binary ? from_binary(message) : from_text(message));
+  }
   void destroy() noexcept override { delete this; }
 
   void end(int code) {

@@ -87,7 +87,7 @@ void long_poll_session::end() {
   on_the_way_.clear();
 }
 
-void long_poll_session::put(std::string message) {
+void long_poll_session::queue(std::string message) {
   if (process_ == nullptr || closing_) return;
   waiting_bytes_ += message.size();
   waiting_.push_back(std::move(message));
@@ -100,19 +100,20 @@ void long_poll_session::put(std::string message) {
   if (asker_ && !std::exchange(flushing_, true)) send(id_.process, flush_now{});
 }
 
-void long_poll_session::write(encoded kind, std::string_view message) {
+void long_poll_session::put(encoded kind, std::string_view message) {
   meters::here().messages_out.add();
-  put(kind == encoded::binary ? text_of_binary(message) : std::string(message));
+  queue(kind == encoded::binary ? text_of_binary(message) : std::string(message));
 }
 
-void long_poll_session::write(const shared_frame_ptr& frame) {
-  auto [kind, text] = message_in(*frame);
-  write(kind, text);
+void long_poll_session::write(const fan_out_ptr& frame) {
+  auto [kind, text] = message_in(*frame->shared());
+  put(kind, text);
 }
 
 /// There are no close frames here: the client learns of the end by its next poll.
 void long_poll_session::close(close_code code, std::string_view) {
   if (process_ == nullptr) return;
+  deliver_waiting_broadcasts();
   // A drain comes from outside; what follows is for the process's own turn.
   if (current_process() != &process_->core()) {
     if (!std::exchange(closing_, true)) send(id_.process, close_now{code});

@@ -62,8 +62,7 @@ class long_poll_session final : public attended, public transport {
   const poll_session_id& id() const noexcept { return id_; }
 
   // outlet, transport
-  void write(encoded kind, std::string_view message) override;
-  void write(const shared_frame_ptr& frame) override;
+  void write(const fan_out_ptr& frame) override;
   void close(close_code code, std::string_view reason) override;
   void abort() override;
   bool on_message(message& message) override;
@@ -79,12 +78,13 @@ class long_poll_session final : public attended, public transport {
   struct close_now { close_code code; };
   struct window_over { std::uint64_t poll; };
 
+  void put(encoded kind, std::string_view message) override;
   void destroy() noexcept override { delete this; }
   void on_ask(const poll_ask& ask);
   void on_publish(poll_publish& publish);
   void answer(int status);
   void on_delivered(bool taken);
-  void put(std::string message);
+  void queue(std::string message);
   void wait_for_poll();
   void end();
 

@@ -12,6 +12,35 @@ namespace roost::detail {
 struct shared_frame { std::string bytes; };
 using shared_frame_ptr = std::shared_ptr<const shared_frame>;
 
+template <class T>
+class local_ptr;
+
+/// What many clients of one worker get: a frame of all workers, or several in a row. Its references
+/// are counted without atomics, since every client has one.
+class fan_out_frame {
+ public:
+  explicit fan_out_frame(shared_frame_ptr frame) noexcept : frame_(std::move(frame)) {}
+  fan_out_frame(std::string frames, std::uint32_t messages) noexcept
+      : joined_(std::move(frames)), messages_(messages) {}
+
+  std::string_view bytes() const noexcept { return frame_ ? frame_->bytes : joined_; }
+  /// The frame itself, when it is one.
+  const shared_frame_ptr& shared() const noexcept { return frame_; }
+  std::uint32_t messages() const noexcept { return messages_; }
+
+  void add_ref() noexcept { ++refs_; }
+  void release() noexcept {
+    if (--refs_ == 0) delete this;
+  }
+
+ private:
+  shared_frame_ptr frame_;
+  std::string joined_;
+  std::uint32_t messages_ = 1;
+  std::uint32_t refs_ = 0;
+};
+using fan_out_ptr = local_ptr<fan_out_frame>;
+
 struct framed_message {
   encoded kind;
   std::string_view text;
@@ -19,17 +48,28 @@ struct framed_message {
 /// The message without its frame.
 framed_message message_in(const shared_frame& frame) noexcept;
 
+/// Broadcasts of a turn go out together at its end; what is written to a client in between comes
+/// behind them. See hub.hpp.
+void deliver_waiting_broadcasts();
+
 class outlet {
  public:
-  explicit outlet(enum protocol protocol) noexcept : protocol_(protocol) {}
+  explicit outlet(enum protocol protocol, bool takes_several = false) noexcept
+      : protocol_(protocol), takes_several_(takes_several) {}
   outlet(const outlet&) = delete;
   outlet& operator=(const outlet&) = delete;
 
   enum protocol protocol() const noexcept { return protocol_; }
 
-  /// One encoded message. Nothing happens when the client has gone.
-  virtual void write(encoded kind, std::string_view message) = 0;
-  virtual void write(const shared_frame_ptr& frame) = 0;
+  /// One encoded message, after the broadcasts that were sent before it. Nothing happens when the
+  /// client has gone.
+  void write(encoded kind, std::string_view message) {
+    deliver_waiting_broadcasts();
+    put(kind, message);
+  }
+  /// A broadcast; only with takes_several() more than one.
+  virtual void write(const fan_out_ptr& frame) = 0;
+  bool takes_several() const noexcept { return takes_several_; }
 
   /// Bytes of the client's messages that wait for its channels.
   std::size_t inbound() const noexcept { return inbound_; }
@@ -46,6 +86,7 @@ class outlet {
 
  protected:
   virtual ~outlet() = default;
+  virtual void put(encoded kind, std::string_view message) = 0;
   virtual void destroy() noexcept = 0;
   virtual void inbound_freed() {}
 
@@ -53,6 +94,7 @@ class outlet {
   std::size_t inbound_ = 0;
   std::uint32_t refs_ = 0;
   enum protocol protocol_;
+  bool takes_several_;
 };
 
 /// A counted pointer within one worker.

@@ -17,21 +17,22 @@ constexpr std::uint64_t linger_ms = 2000;            // for the client's half of
 constexpr std::size_t linger_bytes = 64 << 20;       // … and as much as it may say meanwhile
 
 /// A broadcast for many is compressed once on each worker: they come one after the other.
-const shared_frame_ptr& compressed_once(const shared_frame_ptr& plain, int window_bits) {
+const fan_out_ptr& compressed_once(const fan_out_frame& plain, int window_bits) {
   static thread_local struct {
     std::weak_ptr<const shared_frame> of;
     int window_bits = 0;
-    shared_frame_ptr result;
+    fan_out_ptr result;
   } last;
-  if (last.window_bits == window_bits && last.result && last.of.lock() == plain) return last.result;
-  auto [kind, message] = message_in(*plain);
+  if (last.window_bits == window_bits && last.result && last.of.lock() == plain.shared())
+    return last.result;
+  auto [kind, message] = message_in(*plain.shared());
   std::string compressed;
   deflate_message(message, window_bits, compressed);
   auto frame = std::make_shared<shared_frame>();
   append_frame(
       frame->bytes, kind == encoded::binary ? opcode::binary : opcode::text, compressed,
       {.rsv1 = true});
-  last = {plain, window_bits, std::move(frame)};
+  last = {plain.shared(), window_bits, fan_out_ptr(new fan_out_frame(std::move(frame)))};
   return last.result;
 }
 
@@ -40,14 +41,11 @@ const shared_frame_ptr& compressed_once(const shared_frame_ptr& plain, int windo
 web_socket::web_socket(
     byte_stream stream, settings settings, client_list& list, socket_process& process)
     : connection(std::move(stream)),
-      transport(settings.protocol),
-      list_(list),
+      transport(settings.protocol, settings.deflate_bits == 0),
+      deflate_bits_(static_cast<std::uint8_t>(settings.deflate_bits)),
       process_(&process),
       socket_(process.core().self()),
-      limits_{
-          .max_frame_size = process.options().max_frame_size,
-          .allow_rsv1 = settings.deflate_bits != 0},
-      deflate_bits_(static_cast<std::uint8_t>(settings.deflate_bits)) {
+      list_(list) {
   list_.add(*this);
   last_heard_ = worker::current()->now();
 }
@@ -108,8 +106,10 @@ void web_socket::feed(std::span<char> bytes) {
     return;
   }
   as_socket([&] {
+    const frame_limits limits{
+        .max_frame_size = process_->options().max_frame_size, .allow_rsv1 = deflate_bits_ != 0};
     while (state_ == state::open && !paused_) {
-      auto event = decoder_.next(bytes, limits_);
+      auto event = decoder_.next(bytes, limits);
       if (!event) break;
       on_event(event);
       if (state_ == state::open && must_pause()) pause(bytes);
@@ -149,8 +149,8 @@ void web_socket::on_message(frame_event& event) {
 void web_socket::on_compressed(frame_event& event) {
   static thread_local std::string plain;
   plain.clear();
-  auto result =
-      inflate_message({event.payload.data(), event.payload.size()}, limits_.max_frame_size, plain);
+  auto result = inflate_message(
+      {event.payload.data(), event.payload.size()}, process_->options().max_frame_size, plain);
   if (result == inflated::too_big) {
     list_.admission().note(
         list_.admission().messages_too_big, "max_frame_size", process_->initial_call());
@@ -266,7 +266,7 @@ void web_socket::flush() {
 /// The output as one buffer to append to.
 std::string& web_socket::open_output() {
   give_room(output_);
-  if (only_) output_.append(std::exchange(only_, nullptr)->bytes);
+  if (only_) output_.append(std::exchange(only_, {})->bytes());
   return output_;
 }
 
@@ -276,7 +276,7 @@ void web_socket::append(opcode code, std::string_view payload, bool rsv1) {
   finish_output();
 }
 
-void web_socket::write(encoded kind, std::string_view message) {
+void web_socket::put(encoded kind, std::string_view message) {
   meters::here().messages_out.add();
   auto code = kind == encoded::binary ? opcode::binary : opcode::text;
   if (deflate_bits_ == 0) return append(code, message);
@@ -286,15 +286,15 @@ void web_socket::write(encoded kind, std::string_view message) {
   append(code, compressed, true);
 }
 
-void web_socket::write(const shared_frame_ptr& plain) {
+void web_socket::write(const fan_out_ptr& plain) {
   if (state_ != state::open) return;
-  meters::here().messages_out.add();
-  auto& frame = deflate_bits_ == 0 ? plain : compressed_once(plain, deflate_bits_);
+  meters::here().messages_out.add(plain->messages());
+  auto& frame = deflate_bits_ == 0 ? plain : compressed_once(*plain, deflate_bits_);
   if (output_.empty() && !only_) {
     only_ = frame;
     return schedule_flush();
   }
-  open_output().append(frame->bytes);
+  open_output().append(frame->bytes());
   finish_output();
 }
 
@@ -323,7 +323,7 @@ void web_socket::close_if_slow() {
 }
 
 void web_socket::send_output() {
-  std::string_view bytes = only_ ? std::string_view(only_->bytes) : std::string_view(output_);
+  auto bytes = only_ ? only_->bytes() : std::string_view(output_);
   while (sent_ < bytes.size()) {
     auto [result, count] = stream().write(bytes.substr(sent_));
     if (result == io_state::ended) return lost();
@@ -335,9 +335,11 @@ void web_socket::send_output() {
     }
     sent_ += count;
   }
-  only_.reset();
   sent_ = 0;
-  take_room(output_);
+  if (only_)
+    only_ = {};
+  else
+    take_room(output_);
   watch();
   if (state_ == state::closing && !half_closed_) {
     half_closed_ = true;
@@ -360,6 +362,7 @@ void web_socket::watch() {
 // ---------------------------------------------------------------------------------------
 
 void web_socket::close(close_code code, std::string_view reason) {
+  deliver_waiting_broadcasts();
   if (state_ != state::open) return;
   append_close(open_output(), code, reason);
   state_ = state::closing;
@@ -383,7 +386,7 @@ void web_socket::lost() {
   local_ptr<web_socket> alive(this);
   state_ = state::closed;
   output_ = std::string();
-  only_.reset();
+  only_ = {};
   held_.reset();
   list_.remove(*this);
   list_.admission().leave_connection();
