@@ -1,5 +1,6 @@
-// private: gives freed memory back to the system. Allocators keep it, and look at what they keep only
-// when somebody allocates: a node that ten thousand clients have left would stay as large as it was.
+// private: gives freed memory back to the system. Allocators keep it, and look at what they keep
+// only when somebody allocates: a node that ten thousand clients have left would stay as large as
+// it was.
 //
 // Thread safety: one of these for each thread; it gives back what that thread has freed.
 #pragma once
