@@ -5,6 +5,7 @@
 #include "channels/presence.hpp"
 #include "channels/pub_sub.hpp"
 #include "operations/health.hpp"
+#include "operations/metrics.hpp"
 #include "operations/operations.hpp"
 
 namespace load_node {
@@ -55,6 +56,12 @@ struct client_socket {
   }
 };
 
+std::vector<roost::http_route> routes() {
+  auto all = roost::health_routes();
+  all.push_back(roost::metrics_route());
+  return all;
+}
+
 roost::supervisor_spec load_supervisor() {
   return {
       .strategy = roost::one_for_one,
@@ -70,7 +77,7 @@ roost::supervisor_spec load_supervisor() {
                                .message_burst = 1'000'000,
                                .byte_rate = 0,
                                .log = false})},
-               .routes = roost::health_routes()}),
+               .routes = routes()}),
       }};
 }
 

@@ -25,6 +25,12 @@ std::uint64_t delay_of(unsigned tries) noexcept {
   return (tries < delays.size() ? delays[tries] : 5'000) * milli;
 }
 
+/// Which process has the client. Those who stay in the mode herd have the first for themselves.
+std::size_t place_of(std::uint32_t index, mode mode, std::size_t processes) noexcept {
+  if (mode != mode::herd) return index % processes;
+  return index < steady_clients ? 0 : 1 + index % (processes - 1);
+}
+
 void set_option(int fd, int level, int name) {
   int on = 1;
   ::setsockopt(fd, level, name, &on, sizeof on);
@@ -47,9 +53,10 @@ engine::engine(const load::options& options, shared_state& shared, std::size_t w
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   auto processes = shared.workers.size();
   at_once_ = std::max<std::size_t>(1, options.connecting / processes);
-  for (auto index = worker; index < options.connections; index += processes) {
+  for (std::uint32_t index = 0; index < options.connections; ++index) {
+    if (place_of(index, options.mode, processes) != worker) continue;
     client one;
-    one.index = static_cast<std::uint32_t>(index);
+    one.index = index;
     clients_.push_back(std::move(one));
   }
   for (auto& target : options.targets)
