@@ -313,8 +313,8 @@ namespace {
 // For a few subscribers, waiting would cost more than it saves.
 constexpr std::size_t many = 8;
 
-/// The clients of a large topic lie all over the memory: those a little further on are fetched while
-/// this one is written to.
+/// The clients of a large topic lie all over the memory: those a little further on are fetched
+/// while this one is written to.
 void fetch_ahead(const fast_subscriber& subscriber, std::span<const fast_subscriber> all) {
   constexpr std::ptrdiff_t distance = 8;
   auto* ahead = &subscriber + distance;

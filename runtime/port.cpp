@@ -211,7 +211,7 @@ class reaper final : public io_handler {
 
   void on_io(std::uint32_t) override {
     if (::waitpid(os_pid_, nullptr, WNOHANG) == 0) return;
-    worker::current()->unwatch(end_.get());
+    worker::current()->unwatch(end_.get(), *this);
     std::lock_guard guard{all().mutex};
     auto& waiting = all().waiting;
     auto found = std::find_if(
@@ -339,7 +339,7 @@ void port_process::listen(
 void port_process::stop_listening(std::unique_ptr<watch>& place) noexcept {
   if (!place) return;
   place->forget();
-  worker::current()->unwatch(place->fd());
+  worker::current()->unwatch(place->fd(), *place);
   worker::current()->delete_after_poll(std::move(place));
 }
 

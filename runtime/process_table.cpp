@@ -107,7 +107,7 @@ void free_slot(slot& slot) noexcept {
   slot.tenant = nullptr;
   slot.thread = nullptr;
   tally_here().ended.fetch_add(1, std::memory_order_release);
-  if (auto* here = worker::current()) here->freed();
+  if (auto* here = worker::current()) here->process_ended();
   cache().put(slot);
 }
 

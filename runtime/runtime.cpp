@@ -1,4 +1,5 @@
 #include "runtime/runtime.hpp"
+#include "runtime/allocator.hpp"
 #include "runtime/blocking_pool.hpp"
 #include "runtime/caf_system.hpp"
 #include "runtime/logger.hpp"
@@ -46,6 +47,7 @@ runtime::runtime(runtime_options options) {
     throw std::logic_error("expected one roost::runtime at a time, got a second one");
   auto workers = options.schedulers != 0 ? options.schedulers
                                          : std::max(1U, std::thread::hardware_concurrency());
+  detail::give_memory_back_in_background();
   state_ = std::make_unique<state>(options, workers);
 }
 

@@ -60,6 +60,9 @@ worker::worker(std::uint32_t index)
   event.events = EPOLLIN | EPOLLET;  // the counter is never read: each write is one edge
   event.data.ptr = nullptr;
   ::epoll_ctl(epoll_, EPOLL_CTL_ADD, wakeup_, &event);
+  event.events = EPOLLIN;
+  event.data.ptr = &patient_;
+  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, patient_.fd(), &event);
 }
 
 worker::~worker() {
@@ -68,6 +71,26 @@ worker::~worker() {
   while (job != nullptr) delete std::exchange(job, job->next);
   ::close(wakeup_);
   ::close(epoll_);
+}
+
+worker::patient_set::patient_set() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {}
+
+worker::patient_set::~patient_set() { ::close(epoll_); }
+
+void worker::patient_set::on_io(std::uint32_t) {
+  // What is left over is told of again. Each makes work for processes, which whoever is not patient
+  // has to wait for: while much is left of that, only a few have their turn.
+  constexpr std::uint64_t enough = 50'000;  // ns
+  constexpr std::size_t busy = 64;          // processes that wait
+  constexpr int few = 4;
+  std::array<epoll_event, 64> events;
+  auto most = this_worker->run_queue() > busy ? few : static_cast<int>(events.size());
+  auto count = ::epoll_wait(epoll_, events.data(), most, 0);
+  auto end = exact_now_ns() + enough;
+  for (int i = 0; i < count && exact_now_ns() < end; ++i) {
+    auto& event = events[static_cast<std::size_t>(i)];
+    static_cast<io_handler*>(event.data.ptr)->on_io(event.events);
+  }
 }
 
 worker* worker::current() noexcept { return this_worker; }
@@ -238,7 +261,7 @@ void worker::watch(int fd, std::uint32_t events, io_handler& handler) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = &handler;
-  ::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event);
+  ::epoll_ctl(set_of(handler), EPOLL_CTL_ADD, fd, &event);
   watched_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -246,12 +269,22 @@ void worker::rewatch(int fd, std::uint32_t events, io_handler& handler) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = &handler;
-  ::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+  ::epoll_ctl(set_of(handler), EPOLL_CTL_MOD, fd, &event);
 }
 
-void worker::unwatch(int fd) noexcept {
-  ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+void worker::unwatch(int fd, const io_handler& handler) noexcept {
+  ::epoll_ctl(set_of(handler), EPOLL_CTL_DEL, fd, nullptr);
   watched_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void worker::set_manner(
+    int fd, std::uint32_t events, io_handler& handler, io_handler::manner how) noexcept {
+  ::epoll_ctl(set_of(handler), EPOLL_CTL_DEL, fd, nullptr);
+  handler.manner_ = how;
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &handler;
+  ::epoll_ctl(set_of(handler), EPOLL_CTL_ADD, fd, &event);
 }
 
 void worker::delete_after_poll(std::unique_ptr<io_handler> handler) {
@@ -267,7 +300,6 @@ void worker::poll(int timeout_ms) {
   now_ = woken / 1'000'000;
   if (auto asleep = idle_.load(std::memory_order_relaxed); asleep < 0)
     idle_.store(asleep + static_cast<std::int64_t>(woken), std::memory_order_relaxed);
-  long_jobs_ = 0;
   for (int i = 0; i < count; ++i)
     if (auto* handler = static_cast<io_handler*>(events[static_cast<std::size_t>(i)].data.ptr))
       handler->on_io(events[static_cast<std::size_t>(i)].events);
@@ -335,7 +367,7 @@ void worker::sleep() {
     auto now = now_ns / 1'000'000;
     timeout = *due <= now ? 0 : static_cast<int>(std::min<std::uint64_t>(*due - now, 60'000));
   }
-  if (auto later = spare_memory_.give_back(now_ns / 1'000'000))
+  if (auto later = spare_memory_.let_go(now_ns / 1'000'000))
     timeout = std::min(timeout < 0 ? INT_MAX : timeout, static_cast<int>(*later));
   if (timeout != 0)
     idle_.store(

@@ -10,9 +10,9 @@
 // and low priority, wait in lists that nobody else touches. All are FIFO and take turns, so nobody
 // starves: high goes first seven times in eight, low is asked one time in eight.
 #pragma once
+#include "runtime/allocator.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/run_queue.hpp"
-#include "runtime/spare_memory.hpp"
 #include "runtime/timer_wheel.hpp"
 #include <array>
 #include <condition_variable>
@@ -24,8 +24,19 @@ namespace roost::detail {
 /// Something that an epoll set reports to, on its worker's thread.
 class io_handler {
  public:
+  /// Patient ones have a few turns after all others: who comes or goes does not hold up who stays,
+  /// however many do at once.
+  enum class manner : bool { prompt, patient };
+
+  explicit io_handler(manner how = manner::prompt) noexcept : manner_(how) {}
   virtual ~io_handler() = default;
   virtual void on_io(std::uint32_t events) = 0;
+
+  bool is_patient() const noexcept { return manner_ == manner::patient; }
+
+ private:
+  friend class worker;
+  manner manner_;
 };
 
 /// Something that wants to be called once at the end of the worker's turn.
@@ -74,20 +85,15 @@ class worker {
   timer_wheel& timers() noexcept { return wheel_; }
   void watch(int fd, std::uint32_t events, io_handler& handler);
   void rewatch(int fd, std::uint32_t events, io_handler& handler);
-  void unwatch(int fd) noexcept;
+  void unwatch(int fd, const io_handler& handler) noexcept;
+  void set_manner(
+      int fd, std::uint32_t events, io_handler& handler, io_handler::manner how) noexcept;
   void flush_later(flushable& object) noexcept;
   void delete_after_poll(std::unique_ptr<io_handler> handler);
   void take_posted() noexcept;  // runs what other threads have posted so far
 
   /// Milliseconds of the scheduler's clock; `now` is read once per turn, `exact_now` each time.
   std::uint64_t now() const noexcept { return now_; }
-
-  /// A process has ended here.
-  void freed() noexcept { spare_memory_.freed(); }
-
-  /// Answers whether the caller may do something long in this turn: so many per turn may, so that
-  /// a thousand sockets with costly events do not make the others wait for all of them.
-  bool take_long_job() noexcept { return long_jobs_ < longest_jobs && ++long_jobs_ > 0; }
 
   /// What the watch sees: the process that runs, the message that it handles, and how many there
   /// were.
@@ -99,6 +105,8 @@ class worker {
     handling_.store(type, std::memory_order_relaxed);
     add_one(reductions_);
   }
+
+  void process_ended() noexcept { spare_memory_.process_ended(); }
 
   std::uint32_t load() const noexcept { return watched_.load(std::memory_order_relaxed); }
 
@@ -119,6 +127,23 @@ class worker {
  private:
   friend class scheduler;
   friend class schedule_watch;
+
+  /// The patient ones: a set of their own, which the worker's set watches like a socket.
+  class patient_set final : public io_handler {
+   public:
+    patient_set();
+    patient_set(const patient_set&) = delete;
+    patient_set& operator=(const patient_set&) = delete;
+    ~patient_set() override;
+    int fd() const noexcept { return epoll_; }
+    void on_io(std::uint32_t events) override;
+
+   private:
+    int epoll_;
+  };
+  int set_of(const io_handler& handler) const noexcept {
+    return handler.is_patient() ? patient_.fd() : epoll_;
+  }
 
   /// Only this worker writes.
   static void add_one(std::atomic<std::uint64_t>& counter) noexcept {
@@ -150,6 +175,7 @@ class worker {
   const std::uint32_t index_;
   int epoll_ = -1;
   int wakeup_ = -1;
+  patient_set patient_;
 
   run_ring ring_;
   std::deque<slot*> overflow_;  // what the ring had no room for
@@ -157,8 +183,6 @@ class worker {
   run_list max_;
   run_list high_;
   run_list low_;
-  static constexpr unsigned longest_jobs = 16;
-  unsigned long_jobs_ = 0;  // in this turn
   unsigned pops_ = 0;
 
   timer_wheel wheel_;

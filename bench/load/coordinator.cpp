@@ -380,8 +380,21 @@ class coordinator {
     if (first > 0) report_.add("memory_growth_percent", 100 * (last / first - 1));
   }
 
+  /// Allocators give memory back when it was not wanted for a while.
+  void wait_for_memory() {
+    auto end = seconds() + 20;
+    auto lowest = servers_.memory();
+    for (auto since = seconds(); seconds() < end && seconds() - since < 5;) {
+      rest(milliseconds(250));
+      if (servers_.memory() >= lowest) continue;
+      lowest = servers_.memory();
+      since = seconds();
+    }
+  }
+
   void add_memory() {
     if (servers_.empty()) return;
+    if (options_.mode == mode::idle) wait_for_memory();
     auto before = static_cast<double>(memory_before_);
     auto each = [&](double memory) { return (memory - before) / options_.connections; };
     auto connected = static_cast<double>(memory_connected_);

@@ -297,7 +297,7 @@ void client_connection::lost(connection_end end) {
 void client_connection::close_fd() noexcept {
   tls_.reset();
   if (fd_ < 0) return;
-  worker::current()->unwatch(fd_);
+  worker::current()->unwatch(fd_, *this);
   ::close(std::exchange(fd_, -1));
 }
 

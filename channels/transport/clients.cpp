@@ -7,6 +7,10 @@ namespace {
 
 struct sweep {};
 
+// Each costs a few cache misses, so that all of a hundred thousand at once would hold up the
+// worker.
+constexpr std::size_t swept_at_once = 500, rounds_for_all = 20;
+
 class clients_process final : public behavior {
  public:
   clients_process(
@@ -34,7 +38,9 @@ class clients_process final : public behavior {
     } else if (value_of<sweep>(message) != nullptr) {
       sweeping_ = false;
       auto now = worker::current()->now();
-      clients_.for_each([now](attended& client) { client.sweep(now); });
+      clients_.for_some(
+          std::min(clients_.size(), std::max(swept_at_once, clients_.size() / rounds_for_all)),
+          [now](attended& client) { client.sweep(now); });
       keep_sweeping();
     } else if (auto* batch = value_of<drain_sockets>(message)) {
       drain_some(batch->count);

@@ -16,7 +16,7 @@ class attended {
   attended& operator=(const attended&) = delete;
   virtual ~attended() = default;
 
-  /// The worker looks in a few times per time-out: `now` is in ms.
+  /// The worker looks in every now and then, at least every two seconds: `now` is in ms.
   virtual void sweep(std::uint64_t now) = 0;
   /// The endpoint drains: say goodbye.
   virtual void drain() = 0;
@@ -50,6 +50,16 @@ class client_list {
   }
   std::size_t size() const noexcept { return all_.size(); }
 
+  /// The next `count` of them; those that come and go meanwhile may be skipped or met again. The
+  /// function may remove the client that it is given.
+  template <class F>
+  void for_some(std::size_t count, F f) {
+    for (; count > 0 && !all_.empty(); --count) {
+      if (next_ == 0 || next_ > all_.size()) next_ = all_.size();
+      f(*all_[--next_]);
+    }
+  }
+
   /// The function may remove the client that it is given.
   template <class F>
   void for_each(F f) {
@@ -60,12 +70,14 @@ class client_list {
  private:
   detail::admission& admission_;
   std::vector<attended*> all_;
+  std::size_t next_ = 0;  // for_some goes on below it
 };
 
 /// One accepted connection.
 class connection : public io_handler, public attended {
  public:
-  explicit connection(byte_stream stream) noexcept : stream_(std::move(stream)) {}
+  explicit connection(byte_stream stream, manner how = manner::prompt) noexcept
+      : io_handler(how), stream_(std::move(stream)) {}
   ~connection() override { close_stream(); }
 
  protected:
@@ -75,7 +87,7 @@ class connection : public io_handler, public attended {
   byte_stream release_stream() noexcept { return std::move(stream_); }
   void close_stream() noexcept {
     if (!stream_.is_open()) return;
-    worker::current()->unwatch(fd());
+    worker::current()->unwatch(fd(), *this);
     stream_.close();
   }
 

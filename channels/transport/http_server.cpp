@@ -48,7 +48,10 @@ class http_session final : public connection {
   http_session(
       byte_stream stream, listening from, std::shared_ptr<const endpoint_context> endpoint,
       client_list& list)
-      : connection(std::move(stream)), from_(from), endpoint_(std::move(endpoint)), list_(list) {
+      : connection(std::move(stream), manner::patient),
+        from_(from),
+        endpoint_(std::move(endpoint)),
+        list_(list) {
     list_.add(*this);
     since_ = worker::current()->now();
     find_peer();
@@ -195,8 +198,6 @@ class http_session final : public connection {
 
   void read() {
     if (!begun_) return read_proxy_header();
-    // Epoll tells again what is not read now.
-    if (!worker::current()->take_long_job()) return;
     std::array<char, 16 * 1024> buffer;
     do {
       auto [result, count] = stream().read(buffer);
@@ -412,7 +413,7 @@ class http_session final : public connection {
   void become(socket_process& process, web_socket::settings settings) {
     done_ = true;
     list_.remove(*this);
-    worker::current()->unwatch(fd());
+    worker::current()->unwatch(fd(), *this);
     auto early = std::move(input_);
     counted_ = false;  // the WebSocket is the connection now
     local_ptr<web_socket> socket(new web_socket(release_stream(), settings, list_, process));

@@ -103,7 +103,8 @@ int listening_socket::port() const {
 }
 
 acceptor::acceptor(listening_socket socket, listening what, std::vector<pid> targets)
-    : socket_(std::move(socket)),
+    : io_handler(manner::patient),
+      socket_(std::move(socket)),
       what_(what),
       spare_(::dup(socket_.fd())),
       targets_(std::move(targets)) {
@@ -111,13 +112,13 @@ acceptor::acceptor(listening_socket socket, listening what, std::vector<pid> tar
 }
 
 acceptor::~acceptor() {
-  worker::current()->unwatch(socket_.fd());
+  worker::current()->unwatch(socket_.fd(), *this);
   if (spare_ >= 0) ::close(spare_);
 }
 
 void acceptor::on_io(std::uint32_t) {
   // A bounded number at a time, so that a flood of connections leaves time for the others.
-  for (int i = 0; i < 64; ++i)
+  for (int i = 0; i < 4; ++i)
     if (!accept_one()) return;
 }
 

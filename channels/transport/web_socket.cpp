@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint8_t watching_input = 1;
 constexpr std::uint8_t watching_output = 2;
 constexpr std::size_t largest_inflated = 64 * 1024;  // bytes of a buffer that is kept
+constexpr std::uint64_t quiet_ms = 1000;             // who says nothing for so long has no hurry
 constexpr std::uint64_t linger_ms = 2000;            // for the client's half of the closing
 constexpr std::size_t linger_bytes = 64 << 20;       // … and as much as it may say meanwhile
 
@@ -40,7 +41,7 @@ const fan_out_ptr& compressed_once(const fan_out_frame& plain, int window_bits) 
 
 web_socket::web_socket(
     byte_stream stream, settings settings, client_list& list, socket_process& process)
-    : connection(std::move(stream)),
+    : connection(std::move(stream), manner::patient),
       transport(settings.protocol, settings.deflate_bits == 0),
       deflate_bits_(static_cast<std::uint8_t>(settings.deflate_bits)),
       process_(&process),
@@ -76,6 +77,9 @@ void web_socket::start(std::string& early) {
 void web_socket::on_io(std::uint32_t events) {
   if (state_ == state::closed) return;
   local_ptr<web_socket> alive(this);
+  // A network that is cut ends thousands at once.
+  bool ends = (events & (EPOLLHUP | EPOLLERR)) != 0;
+  if (ends && !is_patient()) return become(manner::patient);
   if ((events & EPOLLOUT) != 0) {
     waiting_to_write_ = false;
     send_output();
@@ -83,20 +87,28 @@ void web_socket::on_io(std::uint32_t events) {
   if (state_ == state::closed) return;
   if (paused_) {
     // Epoll tells of an ended connection even when nobody asks.
-    if ((events & (EPOLLHUP | EPOLLERR)) != 0) lost();
+    if (ends) lost();
     return;
   }
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
+  if (ends || (events & EPOLLIN) != 0) read();
 }
 
 void web_socket::read() {
   auto buffer = read_buffer();
   auto [result, count] = stream().read(buffer);
   if (result == io_state::blocked) return;
-  if (result == io_state::ended) return lost();
-  last_heard_ = worker::current()->now();
+  if (result == io_state::ended) return is_patient() ? lost() : become(manner::patient);
+  auto now = worker::current()->now();
+  // The first message, the join, has no hurry: thousands may come back at once.
+  if (is_patient() && has_spoken_ && now - last_heard_ < quiet_ms) become(manner::prompt);
+  has_spoken_ = true;
+  last_heard_ = now;
   feed(buffer.first(count));
   if (state_ == state::open && !paused_ && process_ != nullptr && too_many_bytes(count)) pause({});
+}
+
+void web_socket::become(manner how) {
+  worker::current()->set_manner(fd(), interests(), *this, how);
 }
 
 void web_socket::feed(std::span<char> bytes) {
@@ -209,6 +221,9 @@ void web_socket::pause(std::span<char> rest) {
   held_ = std::make_unique<std::string>(rest.data(), rest.size());
   watch();
   if (held_back_) return;
+  if (resume_at_ != 0)
+    send_after(
+        std::chrono::milliseconds(resume_at_ - worker::current()->now()), socket_, read_on{});
   list_.admission().note(
       list_.admission().throttled, resume_at_ == 0 ? "max_inbound" : "message_rate or byte_rate",
       process_->initial_call());
@@ -219,11 +234,22 @@ void web_socket::inbound_freed() {
       inbound() > process_->options().max_inbound / 2)
     return;
   resume_at_ = 1;  // once is enough
-  // Not from within a channel that is handling a message.
+  resume_soon();
+}
+
+/// Not from within a channel or the process, which are handling a message.
+void web_socket::resume_soon() {
   worker::current()->post_function([self = local_ptr<web_socket>(this)]() mutable {
     self->resume();
     self = {};
   });
+}
+
+bool web_socket::on_message(message& message) {
+  if (value_of<read_on>(message) == nullptr) return false;
+  // It may be one of an earlier pause.
+  if (paused_ && resume_at_ != 0 && worker::current()->now() >= resume_at_) resume_soon();
+  return true;
 }
 
 std::optional<std::vector<char>> web_socket::hold(std::string_view message) {
@@ -352,10 +378,14 @@ void web_socket::watch() {
   auto wanted = static_cast<std::uint8_t>(
       (paused_ ? 0 : watching_input) | (waiting_to_write_ ? watching_output : 0));
   if (std::exchange(watched_, wanted) == wanted) return;
+  worker::current()->rewatch(fd(), interests(), *this);
+}
+
+std::uint32_t web_socket::interests() const noexcept {
   std::uint32_t events = 0;
-  if ((wanted & watching_input) != 0) events |= EPOLLIN;
-  if ((wanted & watching_output) != 0) events |= EPOLLOUT;
-  worker::current()->rewatch(fd(), events, *this);
+  if ((watched_ & watching_input) != 0) events |= EPOLLIN;
+  if ((watched_ & watching_output) != 0) events |= EPOLLOUT;
+  return events;
 }
 
 // --- closing
@@ -400,10 +430,8 @@ void web_socket::lost() {
 void web_socket::sweep(std::uint64_t now) {
   if (state_ == state::closing && now - closing_since_ > linger_ms) return lost();
   if (state_ != state::open || process_ == nullptr) return;
-  if (paused_) {
-    if (resume_at_ != 0 && now >= resume_at_) resume();
-    return;
-  }
+  if (paused_) return;
+  if (!is_patient() && now - last_heard_ > quiet_ms) become(manner::patient);
   auto limit = process_->options().timeout.count();
   if (limit < 0 || now - last_heard_ <= static_cast<std::uint64_t>(limit)) return;
   count(list_.admission().idle_timeouts);

@@ -32,6 +32,7 @@ class web_socket final : public connection, public flushable, public transport {
   void close(close_code code, std::string_view reason) override;
   void abort() override;
   void inbound_freed() override;
+  bool on_message(message& message) override;
   std::optional<std::vector<char>> hold(std::string_view message) override;
   void release_hold() override;
 
@@ -49,8 +50,11 @@ class web_socket final : public connection, public flushable, public transport {
   };
 
   void put(encoded kind, std::string_view message) override;
+  struct read_on {};
+
   void destroy() noexcept override;
   void read();
+  void become(manner how);
   void feed(std::span<char> bytes);
   void on_event(frame_event& event);
   void on_message(frame_event& event);
@@ -58,10 +62,12 @@ class web_socket final : public connection, public flushable, public transport {
   bool must_pause();
   bool too_many_bytes(std::size_t count);
   void pause(std::span<char> rest);
+  void resume_soon();
   void resume();
   void append(opcode code, std::string_view payload, bool rsv1 = false);
   std::string& open_output();
   void watch();
+  std::uint32_t interests() const noexcept;
   void send_output();
   void finish_output();
   void close_if_slow();
@@ -79,6 +85,7 @@ class web_socket final : public connection, public flushable, public transport {
   bool paused_ = false;
   bool held_back_ = false;  // by the process
   bool half_closed_ = false;
+  bool has_spoken_ = false;
   std::uint8_t watched_ = 0;  // 1: input, 2: output
   fan_out_ptr only_;          // a single piece that others get as well is sent without a copy
   std::size_t sent_ = 0;      // of the output

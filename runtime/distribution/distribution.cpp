@@ -146,7 +146,7 @@ void distribution::stop() {
   if (listener_) {
     auto* old = listener_.release();
     old->home().post_function([old] {
-      old->home().unwatch(old->fd());
+      old->home().unwatch(old->fd(), *old);
       old->home().delete_after_poll(std::unique_ptr<io_handler>(old));
     });
   }

@@ -305,7 +305,7 @@ void node_link::close(std::string reason, bool quiet) {
   ::shutdown(fd_, SHUT_RDWR);
   nodes_.lost(self, reason, quiet);
   home_.post_function([self] {
-    if (self->watched_) self->home_.unwatch(self->fd_);
+    if (self->watched_) self->home_.unwatch(self->fd_, *self);
     self->home_.delete_after_poll(std::make_unique<last_reference>(self));
   });
 }

@@ -1,5 +1,5 @@
-// Broadcasts of one turn travel together, and nobody can tell: the order of what a client is sent is
-// the order of the sends, and who comes or goes between two broadcasts gets what is due to them.
+// Broadcasts of one turn travel together, and nobody can tell: the order of what a client is sent
+// is the order of the sends, and who comes or goes between two broadcasts gets what is due to them.
 #include "tests/channels/endpoint_fixtures.hpp"
 
 namespace {
@@ -18,7 +18,8 @@ struct busy_channel {
     for (auto& step : message["steps"].items()) {
       auto what = step.as_string();
       if (what.starts_with("all ")) broadcast(socket, "news", payload{{"n", what.substr(4)}});
-      if (what.starts_with("others ")) broadcast_from(socket, "news", payload{{"n", what.substr(7)}});
+      if (what.starts_with("others "))
+        broadcast_from(socket, "news", payload{{"n", what.substr(7)}});
       if (what.starts_with("me ")) push(socket, "news", payload{{"n", what.substr(3)}});
       if (what == "stop") return stop(exit_reason::normal);
       if (what == "disconnect") broadcast("test", "everybody", "disconnect", {});
@@ -66,7 +67,8 @@ std::string heard(test_client& client) {
   auto message = *json::parse(text);
   auto is_list = message.is_array();
   auto event = is_list ? message[3].as_string() : message.get<std::string>("event");
-  return event == "news" ? (is_list ? message[4] : message["payload"]).get<std::string>("n") : event;
+  return event == "news" ? (is_list ? message[4] : message["payload"]).get<std::string>("n")
+                         : event;
 }
 std::string heard(test_client& client, int count) {
   std::string all;
@@ -82,7 +84,8 @@ TEST_CASE_FIXTURE(crowd, "a client hears what its channel broadcasts before what
   for (int i = 1; i < many; ++i) CHECK(heard(*clients[static_cast<std::size_t>(i)], 3) == "1 2 3");
 }
 
-TEST_CASE_FIXTURE(crowd, "pushes and broadcasts to the others keep their places between broadcasts") {
+TEST_CASE_FIXTURE(
+    crowd, "pushes and broadcasts to the others keep their places between broadcasts") {
   clients[0]->send(steps(R"("all 1","me 2","all 3","others 4","all 5","all 6","me 7")"));
   CHECK(heard(*clients[0], 7) == "1 2 3 5 6 7 phx_reply");
   CHECK(heard(*clients[1], 5) == "1 3 4 5 6");
@@ -95,7 +98,8 @@ TEST_CASE_FIXTURE(crowd, "messages of one client that come together are told in 
   CHECK(heard(*clients[1], 4) == "1 2 3 4");
 }
 
-TEST_CASE_FIXTURE(crowd, "clients of protocol 1 and compressed ones hear each broadcast by itself") {
+TEST_CASE_FIXTURE(
+    crowd, "clients of protocol 1 and compressed ones hear each broadcast by itself") {
   auto old = join("/socket/websocket?vsn=1.0.0");
   clients[0]->send(steps(R"("all 1","all 2","all 3")"));
   CHECK(heard(*old, 3) == "1 2 3");

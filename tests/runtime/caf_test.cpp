@@ -907,7 +907,7 @@ TEST_CASE_FIXTURE(node, "actors that never rest do not keep sockets waiting") {
   CHECK(eventually([&] { return socket->seen.load(); }));
   std::promise<void> closed;
   worker.post_function([&] {
-    worker.unwatch(fd);
+    worker.unwatch(fd, *socket);
     worker.delete_after_poll(std::move(socket));
     closed.set_value();
   });
