@@ -26,11 +26,18 @@ struct row {
 };
 
 inline void print(const std::vector<row>& rows) {
-  std::printf("%-34s %-10s %14s %14s %8s\n", "figure", "unit", "roost", "peer", "ratio");
+  auto number = [](double value) {
+    char text[32] = "-";
+    if (value != 0) std::snprintf(text, sizeof text, value < 100 ? "%.2f" : "%.0f", value);
+    return std::string(text);
+  };
+  std::printf(
+      "%-36s %-9s %13s %13s %13s %7s\n", "figure", "unit", "roost", "peer", "limit", "ratio");
   for (auto& row : rows)
     std::printf(
-        "%-34s %-10s %14.0f %14.0f %8.2f\n", row.figure.c_str(), row.unit.c_str(), row.roost,
-        row.peer_value, row.ratio());
+        "%-36s %-9s %13s %13s %13s %7s\n", row.figure.c_str(), row.unit.c_str(),
+        number(row.roost).c_str(), number(row.peer_value).c_str(), number(row.limit_value).c_str(),
+        number(row.ratio()).c_str());
 }
 
 inline void write_json(const std::vector<row>& rows, const std::string& file) {
