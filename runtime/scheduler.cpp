@@ -78,19 +78,20 @@ worker::patient_set::patient_set() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {}
 worker::patient_set::~patient_set() { ::close(epoll_); }
 
 void worker::patient_set::on_io(std::uint32_t) {
-  // What is left over is told of again. Each makes work for processes, which whoever is not patient
-  // has to wait for: while much is left of that, only a few have their turn.
-  constexpr std::uint64_t enough = 50'000;  // ns
-  constexpr std::size_t busy = 64;          // processes that wait
-  constexpr int few = 4;
+  // What is left over is told of again. They get 50 us a turn, which is nothing to wait for, and a
+  // part of long turns: they are patient, not forgotten. The part is small, since what they do
+  // makes work for processes, which makes the turn longer.
+  constexpr std::uint64_t least = 50'000, most = 1'000'000;  // ns
   std::array<epoll_event, 64> events;
-  auto most = this_worker->run_queue() > busy ? few : static_cast<int>(events.size());
-  auto count = ::epoll_wait(epoll_, events.data(), most, 0);
-  auto end = exact_now_ns() + enough;
-  for (int i = 0; i < count && exact_now_ns() < end; ++i) {
+  auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
+  auto now = exact_now_ns();
+  auto end = now + std::clamp((now - served_) / 16, least, most);
+  for (int i = 0; i < count && now < end; ++i) {
     auto& event = events[static_cast<std::size_t>(i)];
     static_cast<io_handler*>(event.data.ptr)->on_io(event.events);
+    now = exact_now_ns();
   }
+  served_ = now;
 }
 
 worker* worker::current() noexcept { return this_worker; }

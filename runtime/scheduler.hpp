@@ -140,6 +140,7 @@ class worker {
 
    private:
     int epoll_;
+    std::uint64_t served_ = 0;  // ns, when they had their last turn
   };
   int set_of(const io_handler& handler) const noexcept {
     return handler.is_patient() ? patient_.fd() : epoll_;

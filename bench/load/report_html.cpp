@@ -70,7 +70,8 @@ function chart(title, lines, xs, name) {
     svg.append(element("line", {class: "axis", x1: left, x2: width, y1: y(top * part), y2: y(top * part)}));
     svg.append(element("text", {x: left - 6, y: y(top * part) + 4, "text-anchor": "end"}, number(top * part)));
     const place = xs[Math.round((xs.length - 1) * part)];
-    svg.append(element("text", {x: x(place), y: height - 4, "text-anchor": "middle"}, name(place)));
+    const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";
+    svg.append(element("text", {x: x(place), y: height - 4, "text-anchor": anchor}, name(place)));
   }
   lines.forEach((line, i) => svg.append(element("path", {
     class: i ? "series second" : "series",

@@ -37,7 +37,8 @@ TEST_CASE("what takes longer than eighteen minutes counts as that") {
   CHECK(one.highest() > 1e12);
 }
 
-TEST_CASE("histograms of several processes add up, and a later one less an earlier one is between") {
+TEST_CASE(
+    "histograms of several processes add up, and a later one less an earlier one is between") {
   shared_histogram shared;
   for (int i = 0; i < 10; ++i) shared.add(1'000);
   auto earlier = shared.snapshot();
