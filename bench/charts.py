@@ -6,7 +6,7 @@ import json
 import os
 import sys
 
-LINE, BAR, GAP, LEFT, WIDTH, VALUE = 13, 11, 9, 250, 430, 90
+LINE, BAR, GAP, LEFT, WIDTH, VALUE = 13, 11, 9, 300, 400, 80
 COLOURS = {"roost": "#2563eb", "limit": "#9ca3af", "peer": "#c2410c"}
 
 
