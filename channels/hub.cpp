@@ -1,4 +1,5 @@
 #include "channels/hub.hpp"
+#include "channels/dispatchers.hpp"
 #include "channels/meters.hpp"
 #include "channels/transport/frame_codec.hpp"
 #include "runtime/distribution/node.hpp"
@@ -6,8 +7,7 @@
 #include <algorithm>
 #include <numeric>
 
-namespace roost {
-namespace detail {
+namespace roost::detail {
 
 // --- one broadcast -------------------------------------------------------------------------------
 
@@ -95,21 +95,6 @@ void check(const outgoing_broadcast& message) {
     throw std::invalid_argument(
         "expected the payload of " + std::string(message.event) +
         " to be a JSON object or binary, got " + std::string(payload.text().substr(0, 40)));
-}
-
-// --- dispatchers ---------------------------------------------------------------------------------
-
-std::shared_mutex dispatchers_mutex;
-topic_map<std::shared_ptr<const pub_sub_dispatcher>>& dispatchers() {
-  static auto& all = *new topic_map<std::shared_ptr<const pub_sub_dispatcher>>;
-  return all;
-}
-
-std::shared_ptr<const pub_sub_dispatcher> find_dispatcher(std::string_view name) {
-  if (name.empty()) return nullptr;
-  std::shared_lock guard{dispatchers_mutex};
-  auto found = dispatchers().find(name);
-  return found == dispatchers().end() ? nullptr : found->second;
 }
 
 // --- the hubs ------------------------------------------------------------------------------------
@@ -552,14 +537,4 @@ pub_sub::counters hub::statistics() {
       .unreachable = unreachable_.load(std::memory_order_relaxed)};
 }
 
-}  // namespace detail
-
-void offer_dispatcher(std::string name, pub_sub_dispatcher dispatcher) {
-  if (name.empty())
-    throw std::invalid_argument("expected a dispatcher to have a name, got an empty one");
-  std::lock_guard guard{detail::dispatchers_mutex};
-  detail::dispatchers()[std::move(name)] =
-      std::make_shared<const pub_sub_dispatcher>(std::move(dispatcher));
-}
-
-}  // namespace roost
+}  // namespace roost::detail

@@ -1,10 +1,10 @@
 #include "bench/load/coordinator.hpp"
 #include "bench/load/engine.hpp"
+#include "bench/load/placement.hpp"
 #include "bench/load/progress.hpp"
 #include "bench/load/server_watch.hpp"
-#include <sched.h>
+#include "bench/load/shared_memory.hpp"
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -12,8 +12,6 @@
 #include <cmath>
 #include <csignal>
 #include <ctime>
-#include <memory>
-#include <new>
 #include <numeric>
 #include <stdexcept>
 #include <system_error>
@@ -45,34 +43,6 @@ std::size_t processes_for(const options& options) {
   return options.mode == mode::herd ? wanted + 1 : wanted;
 }
 
-/// Memory that forked processes share, at one address.
-class shared_memory {
- public:
-  explicit shared_memory(std::size_t workers)
-      : size_(sizeof(shared_state) + alignof(worker_state) + workers * sizeof(worker_state)),
-        memory_(::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) {
-    if (memory_ == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
-    state_ = new (memory_) shared_state();
-    void* place = state_ + 1;
-    auto space = size_ - sizeof(shared_state);
-    std::align(alignof(worker_state), sizeof(worker_state), place, space);
-    auto* first = static_cast<worker_state*>(place);
-    for (std::size_t i = 0; i < workers; ++i) new (first + i) worker_state();
-    state_->workers = {first, workers};
-  }
-  shared_memory(const shared_memory&) = delete;
-  shared_memory& operator=(const shared_memory&) = delete;
-  ~shared_memory() { ::munmap(memory_, size_); }
-
-  shared_state& operator*() const noexcept { return *state_; }
-  shared_state* operator->() const noexcept { return state_; }
-
- private:
-  std::size_t size_;
-  void* memory_;
-  shared_state* state_ = nullptr;
-};
-
 /// What is known at one moment, to be subtracted from what is known later.
 struct moment {
   double time = 0;
@@ -82,25 +52,6 @@ struct moment {
   histogram replying;
   histogram delivering;
 };
-
-/// What is measured is how long the server takes, not how long this process waits for a processor.
-/// Where that is not allowed it waits.
-void hurry() {
-  sched_param first{};
-  first.sched_priority = 1;
-  ::sched_setscheduler(0, SCHED_RR, &first);
-}
-
-/// Keeps the herd away from the first processor, as if it came from other machines: what it sends
-/// through loopback would else keep the kernel from moving what others send there.
-void keep_apart(bool is_herd) {
-  auto processors = ::sysconf(_SC_NPROCESSORS_ONLN);
-  if (processors < 2) return;
-  cpu_set_t mine;
-  CPU_ZERO(&mine);
-  for (long i = is_herd ? 1 : 0; i < (is_herd ? processors : 1); ++i) CPU_SET(i, &mine);
-  ::sched_setaffinity(0, sizeof mine, &mine);
-}
 
 struct stopped : std::runtime_error {
   using std::runtime_error::runtime_error;
