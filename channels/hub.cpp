@@ -302,8 +302,8 @@ constexpr std::size_t many = 8;
 /// while this one is written to.
 void fetch_ahead(const fast_subscriber& subscriber, std::span<const fast_subscriber> all) {
   constexpr std::ptrdiff_t distance = 8;
-  auto* ahead = &subscriber + distance;
-  if (ahead < all.data() + all.size()) __builtin_prefetch(ahead->out, 1);
+  if (all.data() + all.size() - &subscriber > distance)
+    __builtin_prefetch((&subscriber + distance)->out, 1);
 }
 
 fan_out_ptr fan_out(shared_frame_ptr frame) {

@@ -383,7 +383,7 @@ class coordinator {
     add("broken_messages", &worker_state::broken);
     report_.add(
         "lost_replies",
-        static_cast<double>(sum(&worker_state::unanswered) + sum(&worker_state::unasked)));
+        static_cast<double>(sum(&worker_state::unanswered) + sum(&worker_state::lost_replies)));
   }
 
   // --- processes ---

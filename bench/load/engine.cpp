@@ -283,7 +283,7 @@ void engine::on_end(client& client, counter& why) {
 
 void engine::forget(client& client) {
   if (client.state == client::state::absent) return;
-  counters_.unasked.add(client.unanswered);
+  counters_.lost_replies.add(client.unanswered);
   counters_.unanswered.subtract(client.unanswered);
   counters_.open.subtract(1);
   client.ssl.reset();

@@ -1,4 +1,5 @@
-// private: where and how urgently the processes of clients run, beside a server on the same machine.
+// private: where and how urgently the processes of clients run, beside a server on the same
+// machine.
 #pragma once
 
 namespace roost::load {

@@ -44,7 +44,7 @@ struct alignas(64) worker_state {
   counter failures;       // connections that did not come to be
   counter refusals;       // answers to an upgrade other than 101
   counter lost;           // joined clients whose connection ended
-  counter unasked;        // replies that were lost with their connections
+  counter lost_replies;   // replies that were lost with their connections
   counter error_replies;  // status other than "ok"
   counter crashes;        // phx_error
   counter stalls;         // broadcasts that did not reach everybody within two seconds
