@@ -48,6 +48,7 @@ runtime::runtime(runtime_options options) {
   auto workers = options.schedulers != 0 ? options.schedulers
                                          : std::max(1U, std::thread::hardware_concurrency());
   detail::give_memory_back_in_background();
+  detail::send_batch::allow_io_uring(options.io_uring);
   state_ = std::make_unique<state>(options, workers);
 }
 

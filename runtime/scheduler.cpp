@@ -247,7 +247,6 @@ void worker::flush() {
     flush_end_ = &flush_list_;
     while (list != nullptr) {
       auto* object = std::exchange(list, list->next_flush);
-      // It is fetched while this one is in the kernel.
       if (list != nullptr) {
         __builtin_prefetch(list);
         __builtin_prefetch(reinterpret_cast<char*>(list) + cache_line);
@@ -255,6 +254,7 @@ void worker::flush() {
       object->flush_queued = false;
       object->flush();
     }
+    sends_.submit();
   }
 }
 

@@ -13,6 +13,7 @@
 #include "runtime/allocator.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/run_queue.hpp"
+#include "runtime/send_batch.hpp"
 #include "runtime/timer_wheel.hpp"
 #include <array>
 #include <condition_variable>
@@ -37,16 +38,6 @@ class io_handler {
  private:
   friend class worker;
   manner manner_;
-};
-
-/// Something that wants to be called once at the end of the worker's turn.
-class flushable {
- public:
-  virtual ~flushable() = default;
-  virtual void flush() = 0;
-
-  flushable* next_flush = nullptr;
-  bool flush_queued = false;
 };
 
 /// A function for a worker; deletes itself after it has run.
@@ -89,6 +80,7 @@ class worker {
   void set_manner(
       int fd, std::uint32_t events, io_handler& handler, io_handler::manner how) noexcept;
   void flush_later(flushable& object) noexcept;
+  send_batch& sends() noexcept { return sends_; }
   void delete_after_poll(std::unique_ptr<io_handler> handler);
   void take_posted() noexcept;  // runs what other threads have posted so far
 
@@ -191,6 +183,7 @@ class worker {
   std::uint64_t now_ = 0;
   flushable* flush_list_ = nullptr;
   flushable** flush_end_ = &flush_list_;
+  send_batch sends_;
   std::vector<std::unique_ptr<io_handler>> dead_handlers_;
   std::atomic<std::uint32_t> watched_{0};
   std::atomic<std::uint32_t> overflowed_{0};  // the size of overflow_, for others

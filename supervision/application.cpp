@@ -138,6 +138,7 @@ class program {
          .version = options_.version,
          .shutdown_timeout = config.get("node.shutdown_timeout", options_.shutdown_timeout),
          .schedulers = config.get_in<std::size_t>("node.schedulers", 0, 0, 1024),
+         .io_uring = config.get("node.io_uring", true),
          .beat_interval = std::min(
              std::chrono::milliseconds(5000),
              std::chrono::milliseconds(heart_options_.beat_timeout / 4)),

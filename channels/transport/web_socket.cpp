@@ -284,13 +284,36 @@ void web_socket::schedule_flush() {
 }
 
 void web_socket::flush() {
+  if (state_ != state::closed && !waiting_to_write_) {
+    auto bytes = output();
+    if (!stream().is_tls() && sent_ < bytes.size())
+      return worker::current()->sends().add(fd(), bytes.substr(sent_), *this);
+    send_output();
+  }
+  release();  // of schedule_flush
+}
+
+void web_socket::on_sent(int result) {
   local_ptr<web_socket> alive(this);
   release();  // of schedule_flush
-  if (state_ != state::closed && !waiting_to_write_) send_output();
+  if (result == -EAGAIN) return wait_to_write();
+  if (result < 0) return lost();
+  sent_ += static_cast<std::size_t>(result);
+  send_output();
+}
+
+/// Before the output changes: the worker's batch may have a part of it.
+void web_socket::settle() {
+  if (in_batch) worker::current()->sends().submit();
+}
+
+std::string_view web_socket::output() const noexcept {
+  return only_ ? only_->bytes() : std::string_view(output_);
 }
 
 /// The output as one buffer to append to.
 std::string& web_socket::open_output() {
+  settle();
   give_room(output_);
   if (only_) output_.append(std::exchange(only_, {})->bytes());
   return output_;
@@ -314,6 +337,7 @@ void web_socket::put(encoded kind, std::string_view message) {
 
 void web_socket::write(const fan_out_ptr& plain) {
   if (state_ != state::open) return;
+  settle();
   meters::here().messages_out.add(plain->messages());
   auto& frame = deflate_bits_ == 0 ? plain : compressed_once(*plain, deflate_bits_);
   if (output_.empty() && !only_) {
@@ -349,16 +373,11 @@ void web_socket::close_if_slow() {
 }
 
 void web_socket::send_output() {
-  auto bytes = only_ ? only_->bytes() : std::string_view(output_);
+  auto bytes = output();
   while (sent_ < bytes.size()) {
     auto [result, count] = stream().write(bytes.substr(sent_));
     if (result == io_state::ended) return lost();
-    if (result == io_state::blocked) {
-      (void)open_output();
-      waiting_to_write_ = true;
-      watch();
-      return close_if_slow();
-    }
+    if (result == io_state::blocked) return wait_to_write();
     sent_ += count;
   }
   sent_ = 0;
@@ -371,6 +390,14 @@ void web_socket::send_output() {
     half_closed_ = true;
     stream().end_output();
   }
+}
+
+/// The kernel's buffer is full.
+void web_socket::wait_to_write() {
+  (void)open_output();
+  waiting_to_write_ = true;
+  watch();
+  close_if_slow();
 }
 
 /// Tells epoll what is waited for, when that has changed.
@@ -414,6 +441,8 @@ void web_socket::abort() {
 void web_socket::lost() {
   if (state_ == state::closed) return;
   local_ptr<web_socket> alive(this);
+  settle();
+  if (state_ == state::closed) return;  // the batch has found that it is gone
   state_ = state::closed;
   output_ = std::string();
   only_ = {};

@@ -26,6 +26,7 @@ class web_socket final : public connection, public flushable, public transport {
   // io_handler, flushable
   void on_io(std::uint32_t events) override;
   void flush() override;
+  void on_sent(int result) override;
 
   // outlet, transport
   void write(const fan_out_ptr& frame) override;
@@ -65,10 +66,13 @@ class web_socket final : public connection, public flushable, public transport {
   void resume_soon();
   void resume();
   void append(opcode code, std::string_view payload, bool rsv1 = false);
+  std::string_view output() const noexcept;
   std::string& open_output();
   void watch();
   std::uint32_t interests() const noexcept;
   void send_output();
+  void settle();
+  void wait_to_write();
   void finish_output();
   void close_if_slow();
   std::size_t max_outbound() const;

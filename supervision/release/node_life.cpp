@@ -78,7 +78,9 @@ int node_life::run(std::vector<application_spec> applications) {
   int code = exit_code::failed;
   {
     runtime runtime{
-        {.schedulers = settings_.schedulers, .shutdown_timeout = std::chrono::seconds(1)}};
+        {.schedulers = settings_.schedulers,
+         .shutdown_timeout = std::chrono::seconds(1),
+         .io_uring = settings_.io_uring}};
     application_config().check_unknown();
     use_signal_stacks(runtime.schedulers());
     if (settings_.distribution) {

@@ -23,6 +23,7 @@ class node_life {
     std::string version;
     std::chrono::milliseconds shutdown_timeout{30'000};
     std::size_t schedulers = 0;
+    bool io_uring = true;
     std::chrono::milliseconds beat_interval{5000};  // for heart
     std::function<bool()> heart_check = {};
     std::optional<node::options> distribution = {};  // none: a node without others

@@ -1,0 +1,119 @@
+#include "runtime/send_batch.hpp"
+#include "runtime/logger.hpp"
+#include <liburing.h>
+#include <sys/socket.h>
+#include <cerrno>
+#include <span>
+#include <system_error>
+
+namespace roost::detail {
+namespace {
+
+// A few in one call are no cheaper than each on its own.
+constexpr std::size_t fewest_for_the_ring = 3;
+constexpr int send_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+int send_alone(int fd, std::string_view bytes) noexcept {
+  for (;;) {
+    auto count = ::send(fd, bytes.data(), bytes.size(), send_flags);
+    if (count >= 0) return static_cast<int>(count);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+}  // namespace
+
+class send_batch::ring {
+ public:
+  ring() {
+    // Only this thread uses it, and it comes for the results itself (Linux 6.1); an older kernel
+    // has neither flag.
+    auto error = ::io_uring_queue_init(
+        capacity, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+    if (error == -EINVAL) error = ::io_uring_queue_init(capacity, &ring_, 0);
+    if (error < 0) throw std::system_error(-error, std::generic_category());
+  }
+  ring(const ring&) = delete;
+  ring& operator=(const ring&) = delete;
+  ~ring() { ::io_uring_queue_exit(&ring_); }
+
+  /// Answers how many of them, from the first on, have a result.
+  std::size_t send(std::span<entry> entries) {
+    for (auto& one : entries) {
+      auto* request = ::io_uring_get_sqe(&ring_);
+      ::io_uring_prep_send(request, one.fd, one.bytes.data(), one.bytes.size(), send_flags);
+      ::io_uring_sqe_set_data(request, &one);
+    }
+    std::size_t submitted = 0, finished = 0;
+    while (finished < entries.size()) {
+      auto left = static_cast<unsigned>(entries.size() - finished);
+      auto result = ::io_uring_submit_and_wait(&ring_, left);
+      if (result > 0) submitted += static_cast<std::size_t>(result);
+      finished += take_results();
+      // What the kernel has accepted names our memory until it is finished.
+      if (result < 0 && result != -EINTR && finished == submitted) return submitted;
+    }
+    return finished;
+  }
+
+ private:
+  unsigned take_results() noexcept {
+    io_uring_cqe* result;
+    unsigned head, count = 0;
+    io_uring_for_each_cqe(&ring_, head, result) {
+      static_cast<entry*>(::io_uring_cqe_get_data(result))->result = result->res;
+      ++count;
+    }
+    ::io_uring_cq_advance(&ring_, count);
+    return count;
+  }
+
+  io_uring ring_;
+};
+
+send_batch::send_batch() noexcept = default;
+send_batch::~send_batch() = default;
+
+void send_batch::allow_io_uring(bool allowed) noexcept { allowed_ = allowed; }
+
+void send_batch::add(int fd, std::string_view bytes, flushable& sender) {
+  if (count_ == capacity) submit();
+  entries_[count_++] = {.fd = fd, .result = 0, .bytes = bytes, .sender = &sender};
+  sender.in_batch = true;
+}
+
+void send_batch::submit() {
+  if (!telling_) send_all();
+  tell();
+}
+
+void send_batch::send_all() {
+  std::size_t done = 0;
+  if (count_ >= fewest_for_the_ring && !has_tried_) {
+    has_tried_ = true;
+    try {
+      if (allowed_) ring_ = std::make_unique<ring>();
+    } catch (const std::system_error& error) {
+      logger::debug("no io_uring, so each send is a system call", {{"reason", error.what()}});
+    }
+  }
+  if (count_ >= fewest_for_the_ring && ring_ != nullptr) {
+    done = ring_->send({entries_.data(), count_});
+    if (done < count_) ring_.reset();
+  }
+  for (; done < count_; ++done)
+    entries_[done].result = send_alone(entries_[done].fd, entries_[done].bytes);
+}
+
+void send_batch::tell() {
+  telling_ = true;
+  while (told_ < count_) {
+    auto& one = entries_[told_++];
+    one.sender->in_batch = false;
+    one.sender->on_sent(one.result);
+  }
+  count_ = told_ = 0;
+  telling_ = false;
+}
+
+}  // namespace roost::detail
