@@ -1,9 +1,9 @@
 // private: what a worker sends to sockets at the end of its turn, many in one system call.
 //
 // The way into the kernel and back is a third of the cost of a small send, so a broadcast to many
-// goes through io_uring in pieces of 64. Nothing stays under way: submit() comes back when every send
-// has been tried, as if each had been made on its own with MSG_DONTWAIT. A single one is sent so, and
-// so are all where the kernel has no io_uring, or the container does not allow it.
+// goes through io_uring in pieces of 64. Nothing stays under way: submit() comes back when every
+// send has been tried, as if each had been made on its own with MSG_DONTWAIT. A single one is sent
+// so, and so are all where the kernel has no io_uring, or the container does not allow it.
 //
 // Thread safety: one worker.
 #pragma once

@@ -37,8 +37,8 @@ void set_option(int fd, int level, int name) {
 }
 
 /// Who sleeps on a socket is woken by the sender, at its cost: a quarter of a delivery, or nothing
-/// when the clients are the slower ones and never sleep. Clients that stand for other machines sleep
-/// by the clock.
+/// when the clients are the slower ones and never sleep. Clients that stand for other machines
+/// sleep by the clock.
 void sleep_apart(std::uint64_t longest) {
   timespec time{0, static_cast<long>(std::min<std::uint64_t>(longest, milli / 10))};
   ::nanosleep(&time, nullptr);

@@ -18,6 +18,9 @@ struct busy_channel {
     for (auto& step : message["steps"].items()) {
       auto what = step.as_string();
       if (what.starts_with("all ")) broadcast(socket, "news", payload{{"n", what.substr(4)}});
+      if (what.starts_with("much "))
+        broadcast(
+            socket, "news", payload{{"n", what.substr(5)}, {"filler", std::string(200'000, 'x')}});
       if (what.starts_with("others "))
         broadcast_from(socket, "news", payload{{"n", what.substr(7)}});
       if (what.starts_with("me ")) push(socket, "news", payload{{"n", what.substr(3)}});
@@ -82,6 +85,23 @@ TEST_CASE_FIXTURE(crowd, "a client hears what its channel broadcasts before what
   clients[0]->send(steps(R"("all 1","all 2","all 3")"));
   CHECK(heard(*clients[0], 4) == "1 2 3 phx_reply");
   for (int i = 1; i < many; ++i) CHECK(heard(*clients[static_cast<std::size_t>(i)], 3) == "1 2 3");
+}
+
+TEST_CASE_FIXTURE(
+    crowd, "neither one who does not read nor those who go cost the others a message") {
+  log_capture log;
+  for (int round = 0; endpoint::statistics().slow_consumers == 0; ++round) {
+    REQUIRE(round < 1000);
+    clients[0]->send(steps("\"much " + std::to_string(round) + "\""));
+    for (int i = 0; i < many; ++i) {
+      auto& client = clients[static_cast<std::size_t>(i)];
+      if (i != 3 && client) CHECK(heard(*client) == std::to_string(round));
+    }
+    CHECK(heard(*clients[0]) == "phx_reply");
+    if (round == 5) clients[7].reset();
+    if (round == 10) clients[8].reset();
+  }
+  CHECK(clients[3]->close_code_received() == 1013);
 }
 
 TEST_CASE_FIXTURE(
