@@ -7,7 +7,7 @@ namespace {
 using namespace roost;
 using namespace roost::test;
 
-constexpr int many = 12;  // clients, so that broadcasts wait for the end of the turn
+constexpr int many = 30;  // clients, so that on each of the two workers broadcasts wait
 
 /// Does, in one turn, what its client lists: broadcasts, pushes, comings and goings.
 struct busy_channel {
@@ -24,6 +24,7 @@ struct busy_channel {
       if (what.starts_with("others "))
         broadcast_from(socket, "news", payload{{"n", what.substr(7)}});
       if (what.starts_with("me ")) push(socket, "news", payload{{"n", what.substr(3)}});
+      if (what == "quiet") return noreply();
       if (what == "stop") return stop(exit_reason::normal);
       if (what == "disconnect") broadcast("test", "everybody", "disconnect", {});
     }
@@ -109,6 +110,13 @@ TEST_CASE_FIXTURE(
   clients[0]->send(steps(R"("all 1","me 2","all 3","others 4","all 5","all 6","me 7")"));
   CHECK(heard(*clients[0], 7) == "1 2 3 5 6 7 phx_reply");
   CHECK(heard(*clients[1], 5) == "1 3 4 5 6");
+}
+
+TEST_CASE_FIXTURE(crowd, "what a client was pushed before a broadcast is sent before it") {
+  clients[0]->send(steps(R"("me 1","much 2","quiet")"));
+  clients[0]->send(steps(R"("me 3","all 4","quiet")"));
+  CHECK(heard(*clients[0], 4) == "1 2 3 4");
+  CHECK(heard(*clients[1], 2) == "2 4");
 }
 
 TEST_CASE_FIXTURE(crowd, "messages of one client that come together are told in their order") {
