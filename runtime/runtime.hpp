@@ -20,7 +20,7 @@ namespace roost {
 struct runtime_options {
   std::size_t schedulers = 0;  // worker threads; 0: one per processor, as the BEAM
   std::chrono::milliseconds shutdown_timeout{5000};  // from `shutdown` to `kill` at the end
-  /// Send to many sockets in one system call, where the kernel allows it (Linux 5.6 and later).
+  /// Send to many sockets in one system call, where the kernel allows it (Linux 6.1 and later).
   bool io_uring = true;
 };
 

@@ -82,14 +82,18 @@ void worker::patient_set::on_io(std::uint32_t) {
   // part of long turns: they are patient, not forgotten. The part is small, since what they do
   // makes work for processes, which makes the turn longer.
   constexpr std::uint64_t least = 50'000, most = 1'000'000;  // ns
-  std::array<epoll_event, 64> events;
-  auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
+  std::array<epoll_event, 8> events;  // more would be asked of the kernel again and again
   auto now = exact_now_ns();
   auto end = now + std::clamp((now - served_) / 16, least, most);
-  for (int i = 0; i < count && now < end; ++i) {
-    auto& event = events[static_cast<std::size_t>(i)];
-    static_cast<io_handler*>(event.data.ptr)->on_io(event.events);
-    now = exact_now_ns();
+  bool more = true;
+  while (more && now < end) {
+    auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
+    more = count == static_cast<int>(events.size());
+    for (int i = 0; i < count && now < end; ++i) {
+      auto& event = events[static_cast<std::size_t>(i)];
+      static_cast<io_handler*>(event.data.ptr)->on_io(event.events);
+      now = exact_now_ns();
+    }
   }
   served_ = now;
 }

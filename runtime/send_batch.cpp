@@ -26,11 +26,10 @@ int send_alone(int fd, std::string_view bytes) noexcept {
 class send_batch::ring {
  public:
   ring() {
-    // Only this thread uses it, and it comes for the results itself (Linux 6.1); an older kernel
-    // has neither flag.
+    // Only this thread uses it, and it comes for the results itself. Kernels before 6.1 know
+    // neither, and those before 5.6 could not send.
     auto error = ::io_uring_queue_init(
         capacity, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
-    if (error == -EINVAL) error = ::io_uring_queue_init(capacity, &ring_, 0);
     if (error < 0) throw std::system_error(-error, std::generic_category());
   }
   ring(const ring&) = delete;

@@ -15,10 +15,11 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <netinet/tcp.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cstring>
 
 namespace roost::detail {
 namespace {
@@ -26,7 +27,6 @@ namespace {
 namespace http = boost::beast::http;
 
 constexpr std::size_t max_unsent = 32 << 20;
-constexpr int max_unsent_in_kernel = 128 * 1024;
 constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests while one waits
 constexpr std::size_t file_piece = 64 * 1024;
 
@@ -46,15 +46,15 @@ class http_session final : public connection {
   using request = beast_request;
 
   http_session(
-      byte_stream stream, listening from, std::shared_ptr<const endpoint_context> endpoint,
-      client_list& list)
+      byte_stream stream, const new_connection& accepted,
+      std::shared_ptr<const endpoint_context> endpoint, client_list& list)
       : connection(std::move(stream), manner::patient),
-        from_(from),
+        from_(accepted.from),
         endpoint_(std::move(endpoint)),
         list_(list) {
     list_.add(*this);
     since_ = worker::current()->now();
-    find_peer();
+    note_peer(accepted.peer);
     new_parser();
     worker::current()->watch(fd(), EPOLLIN, *this);
     if (!from_.proxy_protocol) begin();
@@ -140,18 +140,17 @@ class http_session final : public connection {
 
   // --- who it is ---------------------------------------------------------------------------------
 
-  void find_peer() {
+  void note_peer(const sockaddr_in6& v6) {
     if (from_.local) return;
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
     std::array<char, INET6_ADDRSTRLEN> text{};
-    ::getpeername(fd(), reinterpret_cast<sockaddr*>(&address), &size);
-    if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address); v4->sin_family == AF_INET) {
-      ::inet_ntop(AF_INET, &v4->sin_addr, text.data(), text.size());
-      peer_port_ = ntohs(v4->sin_port);
-    } else if (auto* v6 = reinterpret_cast<sockaddr_in6*>(&address); v6->sin6_family == AF_INET6) {
-      ::inet_ntop(AF_INET6, &v6->sin6_addr, text.data(), text.size());
-      peer_port_ = ntohs(v6->sin6_port);
+    if (v6.sin6_family == AF_INET6) {
+      ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
+      peer_port_ = ntohs(v6.sin6_port);
+    } else {
+      sockaddr_in v4{};
+      std::memcpy(&v4, &v6, sizeof v4);
+      ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
+      peer_port_ = ntohs(v4.sin_port);
     }
     peer_ = text.data();
   }
@@ -413,9 +412,8 @@ class http_session final : public connection {
   void become(socket_process& process, web_socket::settings settings) {
     done_ = true;
     list_.remove(*this);
-    worker::current()->unwatch(fd(), *this);
     auto early = std::move(input_);
-    counted_ = false;  // the WebSocket is the connection now
+    counted_ = false;  // the WebSocket is the connection now, and what epoll tells of
     local_ptr<web_socket> socket(new web_socket(release_stream(), settings, list_, process));
     run_as(process.core(), [&] { process.attach(local_ptr<transport>(socket.get())); });
     worker::current()->delete_after_poll(std::unique_ptr<io_handler>(this));
@@ -585,15 +583,8 @@ void serve_http(
     new_connection connection, std::shared_ptr<const endpoint_context> endpoint,
     client_list& list) {
   int fd = std::exchange(connection.fd, -1);
-  int on = 1;
-  if (!connection.from.local) {
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    // What waits for a slow client waits here, where it is counted, not in the kernel: its buffers
-    // may grow to megabytes. What is on the way is not limited by this.
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max_unsent_in_kernel, sizeof(int));
-  }
   // Lives until it ends itself.
-  new http_session(byte_stream(fd), connection.from, std::move(endpoint), list);
+  new http_session(byte_stream(fd), connection, std::move(endpoint), list);
 }
 
 }  // namespace roost::detail

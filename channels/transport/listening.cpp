@@ -1,6 +1,7 @@
 #include "channels/transport/listening.hpp"
 #include "runtime/logger.hpp"
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,7 +17,8 @@ struct socket_address {
 };
 
 constexpr std::string_view unix_prefix = "unix:";
-constexpr int backlog = 4096;  // connections that wait to be accepted
+constexpr int backlog = 4096;                     // connections that wait to be accepted
+constexpr int max_unsent_in_kernel = 128 * 1024;  // bytes
 
 socket_address unix_address(const std::string& path) {
   socket_address address;
@@ -80,7 +82,14 @@ listening_socket::listening_socket(const std::string& ip, int port) {
   fd_ = ::socket(address.bytes.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd_ < 0) fail(errno);
   int on = 1;
-  if (!local) ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!local) {
+    ::setsockopt(fd_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // What is accepted has these as well.
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // What waits for a slow client waits here, where it is counted, not in the kernel: its buffers
+    // may grow to megabytes. What is on the way is not limited by this.
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &max_unsent_in_kernel, sizeof(int));
+  }
   if (::bind(fd_, reinterpret_cast<sockaddr*>(&address.bytes), address.size) < 0) fail(errno);
   if (local) file_ = path;
   if (::listen(fd_, backlog) < 0) fail(errno);
@@ -129,9 +138,12 @@ void acceptor::accept_waiting() {
 }
 
 bool acceptor::accept_one() {
-  int fd = ::accept4(socket_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  sockaddr_in6 peer{};
+  socklen_t size = sizeof peer;
+  int fd = ::accept4(
+      socket_.fd(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) {
-    send(targets_[least_loaded()], new_connection(fd, what_));
+    send(targets_[least_loaded()], new_connection(fd, peer, what_));
     return true;
   }
   bool out_of_descriptors = errno == EMFILE || errno == ENFILE;

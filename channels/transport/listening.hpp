@@ -2,6 +2,7 @@
 #pragma once
 #include "channels/endpoint_context.hpp"
 #include "runtime/scheduler.hpp"
+#include <netinet/in.h>
 
 namespace roost::detail {
 
@@ -14,13 +15,15 @@ struct listening {
 
 /// An accepted descriptor on its way to its worker; closed if it never gets there.
 struct new_connection {
-  new_connection(int fd, listening from) noexcept : fd(fd), from(from) {}
+  new_connection(int fd, const sockaddr_in6& peer, listening from) noexcept
+      : fd(fd), peer(peer), from(from) {}
   new_connection(new_connection&& other) noexcept
-      : fd(std::exchange(other.fd, -1)), from(other.from) {}
+      : fd(std::exchange(other.fd, -1)), peer(other.peer), from(other.from) {}
   new_connection& operator=(new_connection&&) = delete;
   ~new_connection();
 
   int fd;
+  sockaddr_in6 peer;  // or a sockaddr_in
   listening from;
 };
 

@@ -65,8 +65,8 @@ void web_socket::as_socket(F f) {
 
 void web_socket::start(std::string& early) {
   add_ref();  // until the connection is lost
-  worker::current()->watch(fd(), EPOLLIN, *this);
   watched_ = watching_input;
+  worker::current()->rewatch(fd(), interests(), *this);
   if (!early.empty()) feed(early);
   // What TLS has decrypted already, epoll will not tell.
   while (state_ == state::open && !paused_ && stream().has_buffered()) read();

@@ -20,7 +20,8 @@ class web_socket final : public connection, public flushable, public transport {
   web_socket(byte_stream stream, settings settings, client_list& list, socket_process& process);
   ~web_socket() override;
 
-  /// The connection is open; `early` came in behind the upgrade request.
+  /// The connection is open, and watched on behalf of the upgrade request so far; `early` came in
+  /// behind it.
   void start(std::string& early);
 
   // io_handler, flushable

@@ -1,5 +1,5 @@
-// What a worker sends at the end of its turn: in one system call where it can, with the same results
-// as one by one.
+// What a worker sends at the end of its turn: in one system call where it can, with the same
+// results as one by one.
 #include "runtime/send_batch.hpp"
 #include "tests/support.hpp"
 #include <sys/socket.h>
@@ -88,7 +88,8 @@ TEST_CASE("each socket gets its own bytes, however many there are") {
   });
 }
 
-TEST_CASE("a socket that is full, and one whose other end is gone, are told so; others get theirs") {
+TEST_CASE(
+    "a socket that is full, and one whose other end is gone, are told so; others get theirs") {
   in_both_ways([] {
     send_batch batch;
     auto senders = many(10);
