@@ -48,7 +48,8 @@ class Screen:
             elif code == "2K":
                 self.lines[self.row] = ""
             elif code.endswith("H"):
-                self.row = int(code[:-1].split(";")[0]) - 1
+                # Beyond its last line a terminal stays there: the picture may be of before a resize.
+                self.row = min(int(code[:-1].split(";")[0]), self.height) - 1
             elif not code.endswith("m") and code:
                 raise AssertionError(f"unexpected sequence {code}")
 
