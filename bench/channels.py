@@ -114,15 +114,14 @@ class Bench:
                 sys.exit(f"channels.py: expected no {bad} in {mode}, got {figures[bad]}")
         return figures
 
-    def turns(self, rounds, mode, arguments, makers, more=((), ())):
-        """Runs each of the servers in turn, and answers the medians of the figures of each. `more`
-        are arguments for the one and the other."""
+    def turns(self, rounds, mode, arguments, makers, own_arguments=((), ())):
+        """Runs each of the servers in turn, and answers the medians of the figures of each."""
         seen = [[] for _ in makers]
         for turn in range(rounds):
             # Neither is always the first.
             for i in range(len(makers)) if turn % 2 == 0 else reversed(range(len(makers))):
                 with makers[i]() as server:
-                    seen[i].append(self.load(server, mode, *arguments, *more[i]))
+                    seen[i].append(self.load(server, mode, *arguments, *own_arguments[i]))
         return [{name: statistics.median(one[name] for one in runs if name in one)
                  for name in runs[0]} for runs in seen]
 

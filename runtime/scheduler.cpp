@@ -73,31 +73,6 @@ worker::~worker() {
   ::close(epoll_);
 }
 
-worker::patient_set::patient_set() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {}
-
-worker::patient_set::~patient_set() { ::close(epoll_); }
-
-void worker::patient_set::on_io(std::uint32_t) {
-  // What is left over is told of again. They get 50 us a turn, which is nothing to wait for, and a
-  // part of long turns: they are patient, not forgotten. The part is small, since what they do
-  // makes work for processes, which makes the turn longer.
-  constexpr std::uint64_t least = 50'000, most = 1'000'000;  // ns
-  std::array<epoll_event, 8> events;  // more would be asked of the kernel again and again
-  auto now = exact_now_ns();
-  auto end = now + std::clamp((now - served_) / 16, least, most);
-  bool more = true;
-  while (more && now < end) {
-    auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
-    more = count == static_cast<int>(events.size());
-    for (int i = 0; i < count && now < end; ++i) {
-      auto& event = events[static_cast<std::size_t>(i)];
-      static_cast<io_handler*>(event.data.ptr)->on_io(event.events);
-      now = exact_now_ns();
-    }
-  }
-  served_ = now;
-}
-
 worker* worker::current() noexcept { return this_worker; }
 
 void worker::enqueue(slot& slot) noexcept {
@@ -237,31 +212,6 @@ void worker::unlink_cancelled() noexcept {
   }
 }
 
-void worker::flush_later(flushable& object) noexcept {
-  if (std::exchange(object.flush_queued, true)) return;
-  object.next_flush = nullptr;
-  *flush_end_ = &object;
-  flush_end_ = &object.next_flush;
-}
-
-void worker::flush() {
-  constexpr std::ptrdiff_t cache_line = 64;
-  while (flush_list_ != nullptr) {
-    auto* list = std::exchange(flush_list_, nullptr);
-    flush_end_ = &flush_list_;
-    while (list != nullptr) {
-      auto* object = std::exchange(list, list->next_flush);
-      if (list != nullptr) {
-        __builtin_prefetch(list);
-        __builtin_prefetch(reinterpret_cast<char*>(list) + cache_line);
-      }
-      object->flush_queued = false;
-      object->flush();
-    }
-    sends_.submit();
-  }
-}
-
 void worker::watch(int fd, std::uint32_t events, io_handler& handler) {
   epoll_event event{};
   event.events = events;
@@ -394,7 +344,7 @@ bool worker::turn() {
     ++runs;
     if (run_process(*job, messages_per_run)) push(*job);
   }
-  if (flush_list_ != nullptr) flush();
+  flushes_.flush();
   return runs > 0;
 }
 
@@ -405,8 +355,7 @@ void* worker::next_foreign_job() {
     now_ = exact_now();
     advance_timers();
     // What is dead goes with the next poll, which may not come for long.
-    bool more =
-        worked || has_mail() || has_work() || flush_list_ != nullptr || !dead_handlers_.empty();
+    bool more = worked || has_mail() || has_work() || !flushes_.empty() || !dead_handlers_.empty();
     if (auto* job = take_foreign(*this)) {
       poll(0);  // sockets have their turn, however many CAF actors are busy
       return job;

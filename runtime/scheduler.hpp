@@ -11,9 +11,10 @@
 // starves: high goes first seven times in eight, low is asked one time in eight.
 #pragma once
 #include "runtime/allocator.hpp"
+#include "runtime/flush_list.hpp"
+#include "runtime/patient_set.hpp"
 #include "runtime/process_core.hpp"
 #include "runtime/run_queue.hpp"
-#include "runtime/send_batch.hpp"
 #include "runtime/timer_wheel.hpp"
 #include <array>
 #include <condition_variable>
@@ -21,24 +22,6 @@
 #include <thread>
 
 namespace roost::detail {
-
-/// Something that an epoll set reports to, on its worker's thread.
-class io_handler {
- public:
-  /// Patient ones have a few turns after all others: who comes or goes does not hold up who stays,
-  /// however many do at once.
-  enum class manner : bool { prompt, patient };
-
-  explicit io_handler(manner how = manner::prompt) noexcept : manner_(how) {}
-  virtual ~io_handler() = default;
-  virtual void on_io(std::uint32_t events) = 0;
-
-  bool is_patient() const noexcept { return manner_ == manner::patient; }
-
- private:
-  friend class worker;
-  manner manner_;
-};
 
 /// A function for a worker; deletes itself after it has run.
 struct posted {
@@ -79,8 +62,8 @@ class worker {
   void unwatch(int fd, const io_handler& handler) noexcept;
   void set_manner(
       int fd, std::uint32_t events, io_handler& handler, io_handler::manner how) noexcept;
-  void flush_later(flushable& object) noexcept;
-  send_batch& sends() noexcept { return sends_; }
+  void flush_later(flushable& object) noexcept { flushes_.add(object); }
+  send_batch& sends() noexcept { return flushes_.sends(); }
   void delete_after_poll(std::unique_ptr<io_handler> handler);
   void take_posted() noexcept;  // runs what other threads have posted so far
 
@@ -120,20 +103,6 @@ class worker {
   friend class scheduler;
   friend class schedule_watch;
 
-  /// The patient ones: a set of their own, which the worker's set watches like a socket.
-  class patient_set final : public io_handler {
-   public:
-    patient_set();
-    patient_set(const patient_set&) = delete;
-    patient_set& operator=(const patient_set&) = delete;
-    ~patient_set() override;
-    int fd() const noexcept { return epoll_; }
-    void on_io(std::uint32_t events) override;
-
-   private:
-    int epoll_;
-    std::uint64_t served_ = 0;  // ns, when they had their last turn
-  };
   int set_of(const io_handler& handler) const noexcept {
     return handler.is_patient() ? patient_.fd() : epoll_;
   }
@@ -153,7 +122,6 @@ class worker {
   slot* pop_normal() noexcept;
   void take_inbox() noexcept;
   slot* pop() noexcept;
-  void flush();
   void advance_timers();
   void poll(int timeout_ms);
   bool steal() noexcept;
@@ -181,9 +149,7 @@ class worker {
   timer_wheel wheel_;
   spare_memory spare_memory_;
   std::uint64_t now_ = 0;
-  flushable* flush_list_ = nullptr;
-  flushable** flush_end_ = &flush_list_;
-  send_batch sends_;
+  flush_list flushes_;
   std::vector<std::unique_ptr<io_handler>> dead_handlers_;
   std::atomic<std::uint32_t> watched_{0};
   std::atomic<std::uint32_t> overflowed_{0};  // the size of overflow_, for others

@@ -1,27 +1,27 @@
 #include "runtime/send_batch.hpp"
+#include "runtime/flush_list.hpp"
 #include "runtime/logger.hpp"
 #include <liburing.h>
 #include <sys/socket.h>
 #include <cerrno>
 #include <span>
 #include <system_error>
+#include <utility>
 
 namespace roost::detail {
 namespace {
 
-// A few in one call are no cheaper than each on its own.
-constexpr std::size_t fewest_for_the_ring = 3;
 constexpr int send_flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-int send_alone(int fd, std::string_view bytes) noexcept {
+}  // namespace
+
+int send_now(int fd, std::string_view bytes) noexcept {
   for (;;) {
     auto count = ::send(fd, bytes.data(), bytes.size(), send_flags);
     if (count >= 0) return static_cast<int>(count);
     if (errno != EINTR) return -errno;
   }
 }
-
-}  // namespace
 
 class send_batch::ring {
  public:
@@ -82,37 +82,35 @@ void send_batch::add(int fd, std::string_view bytes, flushable& sender) {
 }
 
 void send_batch::submit() {
-  if (!telling_) send_all();
-  tell();
-}
-
-void send_batch::send_all() {
-  std::size_t done = 0;
-  if (count_ >= fewest_for_the_ring && !has_tried_) {
-    has_tried_ = true;
-    try {
-      if (allowed_) ring_ = std::make_unique<ring>();
-    } catch (const std::system_error& error) {
-      logger::debug("no io_uring, so each send is a system call", {{"reason", error.what()}});
-    }
-  }
-  if (count_ >= fewest_for_the_ring && ring_ != nullptr) {
-    done = ring_->send({entries_.data(), count_});
-    if (done < count_) ring_.reset();
-  }
-  for (; done < count_; ++done)
-    entries_[done].result = send_alone(entries_[done].fd, entries_[done].bytes);
-}
-
-void send_batch::tell() {
-  telling_ = true;
-  while (told_ < count_) {
+  send_all();
+  while (told_ < sent_) {
     auto& one = entries_[told_++];
     one.sender->in_batch = false;
     one.sender->on_sent(one.result);
   }
-  count_ = told_ = 0;
-  telling_ = false;
+  if (told_ == count_) count_ = sent_ = told_ = 0;
+}
+
+send_batch::ring* send_batch::open_ring() {
+  if (ring_ == nullptr && std::exchange(may_have_ring_, false) && allowed_) {
+    try {
+      ring_ = std::make_unique<ring>();
+    } catch (const std::system_error& error) {
+      logger::debug("no io_uring, so each send is a system call", {{"reason", error.what()}});
+    }
+  }
+  return ring_.get();
+}
+
+void send_batch::send_all() {
+  std::span all(entries_.data() + sent_, count_ - sent_);
+  sent_ = count_;
+  if (all.size() > 1 && open_ring() != nullptr) {
+    auto done = ring_->send(all);
+    all = all.subspan(done);
+    if (!all.empty()) ring_.reset();
+  }
+  for (auto& one : all) one.result = send_now(one.fd, one.bytes);
 }
 
 }  // namespace roost::detail

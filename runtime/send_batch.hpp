@@ -15,19 +15,10 @@
 
 namespace roost::detail {
 
-/// Something that wants to be called once at the end of the worker's turn.
-class flushable {
- public:
-  virtual ~flushable() = default;
-  virtual void flush() = 0;
-  /// The kernel has taken so many of the bytes that were put into the worker's batch, or, when
-  /// negative, refused with an errno.
-  virtual void on_sent(int /*result*/) {}
+class flushable;
 
-  flushable* next_flush = nullptr;
-  bool flush_queued = false;
-  bool in_batch = false;  // its bytes must stay as they are
-};
+/// Sends at once what the socket takes; answers how much, or a negative errno.
+int send_now(int fd, std::string_view bytes) noexcept;
 
 class send_batch {
  public:
@@ -53,17 +44,18 @@ class send_batch {
   };
   class ring;
 
+  /// Null where there is no io_uring.
+  ring* open_ring();
   void send_all();
-  void tell();
 
   static constexpr std::size_t capacity = 64;
   static inline std::atomic<bool> allowed_{true};
 
   std::array<entry, capacity> entries_;
   std::size_t count_ = 0;
-  std::size_t told_ = 0;
-  bool telling_ = false;
-  bool has_tried_ = false;
+  std::size_t sent_ = 0;  // of them
+  std::size_t told_ = 0;  // of those
+  bool may_have_ring_ = true;
   std::unique_ptr<ring> ring_;
 };
 

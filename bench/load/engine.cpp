@@ -1,7 +1,4 @@
 #include "bench/load/engine.hpp"
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,19 +28,6 @@ std::size_t place_of(std::uint32_t index, mode mode, std::size_t processes) noex
   return index < steady_clients ? 0 : 1 + index % (processes - 1);
 }
 
-void set_option(int fd, int level, int name) {
-  int on = 1;
-  ::setsockopt(fd, level, name, &on, sizeof on);
-}
-
-/// Who sleeps on a socket is woken by the sender, at its cost: a quarter of a delivery, or nothing
-/// when the clients are the slower ones and never sleep. Clients that stand for other machines
-/// sleep by the clock.
-void sleep_apart(std::uint64_t longest) {
-  timespec time{0, static_cast<long>(std::min<std::uint64_t>(longest, milli / 10))};
-  ::nanosleep(&time, nullptr);
-}
-
 }  // namespace
 
 std::uint64_t now_in_nanoseconds() noexcept {
@@ -58,6 +42,7 @@ engine::engine(const load::options& options, shared_state& shared, std::size_t w
       shared_(shared),
       counters_(shared.workers[worker]),
       scenario_(make_scenario(options)),
+      dialer_(options),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   auto processes = shared.workers.size();
   at_once_ = std::max<std::size_t>(1, options.connecting / processes);
@@ -67,19 +52,10 @@ engine::engine(const load::options& options, shared_state& shared, std::size_t w
     one.index = index;
     clients_.push_back(std::move(one));
   }
-  for (auto& target : options.targets)
-    if (target.secure && tls_ == nullptr) {
-      // The servers that are measured have certificates of their own making.
-      tls_ = ::SSL_CTX_new(::TLS_client_method());
-      SSL_CTX_set_mode(
-          tls_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                    SSL_MODE_RELEASE_BUFFERS);
-    }
 }
 
 engine::~engine() {
   for (auto& client : clients_) forget(client);
-  ::SSL_CTX_free(tls_);
   ::close(epoll_);
 }
 
@@ -98,12 +74,12 @@ void engine::run() {
     for (std::size_t i = 0; i < pending_.size(); ++i) flush(*pending_[i]);
     pending_.clear();
 
-    auto wait = due > now ? std::min(due - now, longest_wait) : 0;
-    if (options_.mode == mode::fanout && phase_ == phase::running) {
-      if (count == 0) sleep_apart(wait);
-      wait = 0;
+    timespec timeout{0, static_cast<long>(due > now ? std::min(due - now, longest_wait) : 0)};
+    if (phase_ == phase::running && scenario_->sleeps_by_the_clock()) {
+      timeout.tv_nsec = std::min<long>(timeout.tv_nsec, milli / 10);
+      if (count == 0) ::nanosleep(&timeout, nullptr);
+      timeout = {};
     }
-    timespec timeout{0, static_cast<long>(wait)};
     count =
         ::epoll_pwait2(epoll_, events.data(), static_cast<int>(events.size()), &timeout, nullptr);
     for (int i = 0; i < count; ++i) {
@@ -175,39 +151,12 @@ void engine::start_connecting(std::uint64_t now) {
   }
 }
 
-bool engine::open_socket(client& client) {
-  auto& target = options_.targets[client.index % options_.targets.size()];
-  client.fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (client.fd < 0) return false;
-  set_option(client.fd, IPPROTO_TCP, TCP_NODELAY);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  if (!options_.sources.empty()) {
-    auto& source = options_.sources[client.index % options_.sources.size()];
-    ::inet_pton(AF_INET, source.c_str(), &address.sin_addr);
-    // The port is chosen by connect(), for the pair of addresses: each pair has all ports.
-    set_option(client.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
-    if (::bind(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return false;
-  }
-  address.sin_port = htons(target.port);
-  if (::inet_pton(AF_INET, target.host.c_str(), &address.sin_addr) != 1) return false;
-  if (::connect(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
-      errno != EINPROGRESS)
-    return false;
-  if (target.secure) {
-    client.ssl.reset(::SSL_new(tls_));
-    ::SSL_set_fd(client.ssl.get(), client.fd);
-    ::SSL_set_connect_state(client.ssl.get());
-  }
-  return true;
-}
-
 void engine::connect(client& client, std::uint64_t now) {
   client.state = client::state::connecting;
   client.began = now;
   ++under_way_;
   ++counters_.open;
-  if (!open_socket(client)) return on_end(client, counters_.failures);
+  if (!dialer_.dial(client)) return on_end(client, counters_.failures);
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT;
   event.data.u32 = static_cast<std::uint32_t>(&client - clients_.data());
@@ -236,7 +185,7 @@ void engine::secure(client& client) {
 }
 
 void engine::upgrade(client& client) {
-  auto& target = options_.targets[client.index % options_.targets.size()];
+  auto& target = dialer_.target_of(client);
   client.state = client::state::upgrading;
   output_of(client) +=
       "GET " + target.path + " HTTP/1.1\r\nHost: " + target.host + ":" +

@@ -2,6 +2,7 @@
 // to a client leaves in one send.
 #pragma once
 #include "bench/load/client.hpp"
+#include "bench/load/dialer.hpp"
 #include "bench/load/options.hpp"
 #include "bench/load/scenario.hpp"
 #include "bench/load/shared_state.hpp"
@@ -50,7 +51,6 @@ class engine {
 
   void start_connecting(std::uint64_t now);
   void connect(client& client, std::uint64_t now);
-  bool open_socket(client& client);
   void on_connected(client& client);
   void secure(client& client);
   void upgrade(client& client);
@@ -77,6 +77,7 @@ class engine {
   shared_state& shared_;
   worker_state& counters_;
   std::unique_ptr<load::scenario> scenario_;
+  dialer dialer_;
   load::phase phase_ = phase::waiting;
   std::vector<client> clients_;
   std::vector<client*> pending_;
@@ -87,7 +88,6 @@ class engine {
   std::uint64_t heartbeats_began_ = 0;
   std::uint64_t heartbeats_ = 0;
   std::vector<char> buffer_ = std::vector<char>(256 * 1024);
-  SSL_CTX* tls_ = nullptr;
   int epoll_ = -1;
 };
 

@@ -28,6 +28,8 @@ class scenario {
       engine& /*engine*/, client& /*client*/, std::uint64_t /*stamp*/, std::uint64_t /*now*/) {}
   /// Does what is due, and answers when it wants to be called again.
   virtual std::uint64_t tick(engine& /*engine*/, std::uint64_t /*now*/) { return never; }
+  /// Instead of on the sockets.
+  virtual bool sleeps_by_the_clock() const { return false; }
 };
 
 std::unique_ptr<scenario> make_scenario(const options& options);

@@ -137,6 +137,14 @@ bool networks::contain(std::string_view address) const {
   return false;
 }
 
+peer_address peer_of(const sockaddr_in6& accepted) {
+  if (accepted.sin6_family == AF_INET6)
+    return {print_address(AF_INET6, &accepted.sin6_addr), ntohs(accepted.sin6_port)};
+  sockaddr_in v4{};
+  std::memcpy(&v4, &accepted, sizeof v4);
+  return {print_address(AF_INET, &v4.sin_addr), ntohs(v4.sin_port)};
+}
+
 std::string forwarded_client(
     std::string_view peer, std::string_view forwarded_for, const networks& trusted) {
   auto client = peer;

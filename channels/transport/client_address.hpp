@@ -10,6 +10,7 @@
 // Sources: RFC 7239's security considerations (the rightmost address that is not ours counts: what
 // stands left of it the client may have written), HAProxy's proxy-protocol.txt.
 #pragma once
+#include <netinet/in.h>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -35,6 +36,13 @@ class networks {
   };
   std::vector<network> all_;
 };
+
+struct peer_address {
+  std::string address;
+  std::uint16_t port = 0;
+};
+/// Of what accept() says, which may be a sockaddr_in as well.
+peer_address peer_of(const sockaddr_in6& accepted);
 
 /// The client's address, given the connection's peer and the values of X-Forwarded-For joined by
 /// commas. The peer itself unless it is trusted.

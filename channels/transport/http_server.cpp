@@ -11,15 +11,11 @@
 #include "channels/transport/web_socket.hpp"
 #include "runtime/logger.hpp"
 #include "runtime/telemetry.hpp"
-#include <arpa/inet.h>
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
-#include <cstring>
 
 namespace roost::detail {
 namespace {
@@ -28,7 +24,6 @@ namespace http = boost::beast::http;
 
 constexpr std::size_t max_unsent = 32 << 20;
 constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests while one waits
-constexpr std::size_t file_piece = 64 * 1024;
 
 const telemetry::event request_start{"phoenix.endpoint.start"};
 const telemetry::event request_stop{"phoenix.endpoint.stop"};
@@ -36,10 +31,6 @@ const telemetry::event request_stop{"phoenix.endpoint.stop"};
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
-
-file_body::~file_body() {
-  if (fd >= 0) ::close(fd);
-}
 
 class http_session final : public connection {
  public:
@@ -54,7 +45,7 @@ class http_session final : public connection {
         list_(list) {
     list_.add(*this);
     since_ = worker::current()->now();
-    note_peer(accepted.peer);
+    if (!from_.local) peer_ = peer_of(accepted.peer);
     new_parser();
     worker::current()->watch(fd(), EPOLLIN, *this);
     if (!from_.proxy_protocol) begin();
@@ -140,23 +131,8 @@ class http_session final : public connection {
 
   // --- who it is ---------------------------------------------------------------------------------
 
-  void note_peer(const sockaddr_in6& v6) {
-    if (from_.local) return;
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    if (v6.sin6_family == AF_INET6) {
-      ::inet_ntop(AF_INET6, &v6.sin6_addr, text.data(), text.size());
-      peer_port_ = ntohs(v6.sin6_port);
-    } else {
-      sockaddr_in v4{};
-      std::memcpy(&v4, &v6, sizeof v4);
-      ::inet_ntop(AF_INET, &v4.sin_addr, text.data(), text.size());
-      peer_port_ = ntohs(v4.sin_port);
-    }
-    peer_ = text.data();
-  }
-
-  request_peer peer() const { return {peer_, peer_port_, from_.tls, trusts_peer()}; }
-  bool trusts_peer() const { return from_.local || endpoint_->trusted.contain(peer_); }
+  request_peer peer() const { return {peer_.address, peer_.port, from_.tls, trusts_peer()}; }
+  bool trusts_peer() const { return from_.local || endpoint_->trusted.contain(peer_.address); }
 
   /// The balancer's header comes before everything else, TLS too, so not a byte more is taken: what
   /// is there is looked at first. All bytes of an unfinished header belong to it.
@@ -174,13 +150,12 @@ class http_session final : public connection {
     (void)!::recv(fd(), buffer.data(), used, MSG_DONTWAIT);
     if (header.state == proxy_header::kind::incomplete && input_.size() < max_proxy_header) return;
     if (!complete || !trusts_peer()) {
-      logger::debug("no PROXY header of a trusted balancer, closing", {{"peer", peer_}});
+      logger::debug("no PROXY header of a trusted balancer, closing", {{"peer", peer_.address}});
       return end();
     }
     input_.clear();
     if (!header.address.empty()) {
-      peer_ = header.address;
-      peer_port_ = header.port;
+      peer_ = {header.address, header.port};
       from_.local = false;
     }
     begin();
@@ -493,20 +468,6 @@ class http_session final : public connection {
     send_output();
   }
 
-  /// The next piece of the file, when what came before it has left.
-  void refill() {
-    if (file_.left == 0 || !output_.empty()) return;
-    output_.resize(std::min(file_.left, file_piece));
-    auto count = ::read(file_.fd, output_.data(), output_.size());
-    if (count <= 0) {
-      // The file has become shorter: only a broken connection tells the client.
-      output_.clear();
-      return end();
-    }
-    output_.resize(static_cast<std::size_t>(count));
-    file_.left -= static_cast<std::size_t>(count);
-  }
-
   /// Answers whether the connection is still there.
   bool send_output() {
     for (int pieces = 0;; ++pieces) {
@@ -530,8 +491,10 @@ class http_session final : public connection {
         watch_output(true);
         return true;
       }
-      refill();
-      if (done_) return false;
+      if (!file_.read_piece(output_)) {
+        end();
+        return false;
+      }
     }
     file_ = {};
     watch_output(false);
@@ -548,8 +511,7 @@ class http_session final : public connection {
   listening from_;
   std::shared_ptr<const endpoint_context> endpoint_;
   client_list& list_;
-  std::string peer_;
-  std::uint16_t peer_port_ = 0;
+  peer_address peer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   local_ptr<http_exchange> exchange_;  // a request that is not answered yet
   std::string input_;

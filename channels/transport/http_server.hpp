@@ -11,22 +11,6 @@ namespace roost::detail {
 
 class http_session;
 
-/// A file that is sent piece by piece.
-struct file_body {
-  int fd = -1;
-  std::size_t left = 0;
-
-  file_body() = default;
-  file_body(int fd, std::size_t size) noexcept : fd(fd), left(size) {}
-  file_body(file_body&& other) noexcept : fd(std::exchange(other.fd, -1)), left(other.left) {}
-  file_body& operator=(file_body&& other) noexcept {
-    std::swap(fd, other.fd);
-    std::swap(left, other.left);
-    return *this;
-  }
-  ~file_body();
-};
-
 /// A request that is answered once, now or later. Belongs to the connection's worker.
 class http_exchange {
  public:

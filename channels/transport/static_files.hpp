@@ -8,7 +8,7 @@
 // Source: Plug.Static.
 #pragma once
 #include "channels/http.hpp"
-#include "channels/transport/http_server.hpp"
+#include "channels/transport/file_body.hpp"
 
 namespace roost::detail {
 

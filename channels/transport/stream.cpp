@@ -1,4 +1,5 @@
 #include "channels/transport/stream.hpp"
+#include "runtime/send_batch.hpp"
 #include <openssl/err.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,12 +46,9 @@ io_result byte_stream::write(std::string_view bytes) {
     auto most = static_cast<int>(std::min<std::size_t>(bytes.size(), INT_MAX));
     return outcome(SSL_write(tls_.get(), bytes.data(), most));
   }
-  for (;;) {
-    auto count = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count >= 0) return {io_state::done, static_cast<std::size_t>(count)};
-    if (errno == EINTR) continue;
-    return {errno == EAGAIN ? io_state::blocked : io_state::ended, 0};
-  }
+  auto count = send_now(fd_, bytes);
+  if (count >= 0) return {io_state::done, static_cast<std::size_t>(count)};
+  return {count == -EAGAIN ? io_state::blocked : io_state::ended, 0};
 }
 
 void byte_stream::end_output() noexcept {

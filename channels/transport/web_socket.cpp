@@ -191,27 +191,21 @@ bool web_socket::must_pause() {
     return true;
   }
   if (options.message_rate == 0) return false;
-  auto now = worker::current()->now() * 1000;
-  auto cost = 1'000'000 / options.message_rate;
-  rate_paid_until_ = std::max(rate_paid_until_, now) + cost;
-  auto ahead = rate_paid_until_ - now;
-  auto allowed = std::uint64_t{cost} * std::max(options.message_burst, 1U);
-  if (ahead <= allowed) return false;
-  resume_at_ = worker::current()->now() + (ahead - allowed) / 1000 + 1;
-  return true;
+  return must_wait(messages_.count(
+      1, options.message_rate, std::max(options.message_burst, 1U), worker::current()->now()));
 }
 
 /// After a read, in the middle of a message perhaps: whether that is enough for now.
 bool web_socket::too_many_bytes(std::size_t count) {
   auto& options = process_->options();
   if (options.byte_rate == 0) return false;
-  auto time_of = [&](std::uint64_t bytes) { return bytes * 1'000'000 / options.byte_rate; };
-  auto now = worker::current()->now() * 1000;
-  bytes_paid_until_ = std::max(bytes_paid_until_, now) + time_of(count);
-  auto ahead = bytes_paid_until_ - now;
-  auto allowed = time_of(options.byte_burst);
-  if (ahead <= allowed) return false;
-  resume_at_ = worker::current()->now() + (ahead - allowed) / 1000 + 1;
+  return must_wait(
+      bytes_.count(count, options.byte_rate, options.byte_burst, worker::current()->now()));
+}
+
+bool web_socket::must_wait(std::uint64_t ms) {
+  if (ms == 0) return false;
+  resume_at_ = worker::current()->now() + ms;
   return true;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 #include "channels/socket_process.hpp"
 #include "channels/transport/connection.hpp"
+#include "channels/transport/rate_meter.hpp"
 
 namespace roost::detail {
 
@@ -63,6 +64,7 @@ class web_socket final : public connection, public flushable, public transport {
   void on_compressed(frame_event& event);
   bool must_pause();
   bool too_many_bytes(std::size_t count);
+  bool must_wait(std::uint64_t ms);
   void pause(std::span<char> rest);
   void resume_soon();
   void resume();
@@ -102,9 +104,9 @@ class web_socket final : public connection, public flushable, public transport {
   std::unique_ptr<std::string> held_;  // while it is not read: what had come already
   std::uint64_t last_heard_ = 0;       // ms
   std::uint64_t closing_since_ = 0;
-  std::uint64_t rate_paid_until_ = 0;   // us: when all messages so far are within the rate
-  std::uint64_t bytes_paid_until_ = 0;  // us: when all bytes so far are within the rate
-  std::uint64_t resume_at_ = 0;         // ms
+  rate_meter messages_;
+  rate_meter bytes_;
+  std::uint64_t resume_at_ = 0;  // ms
   std::size_t swallowed_ = 0;
 };
 

@@ -1,6 +1,6 @@
 // What a worker sends at the end of its turn: in one system call where it can, with the same
 // results as one by one.
-#include "runtime/send_batch.hpp"
+#include "runtime/flush_list.hpp"
 #include "tests/support.hpp"
 #include <sys/socket.h>
 #include <unistd.h>
