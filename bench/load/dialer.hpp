@@ -1,5 +1,5 @@
-// private: opens the sockets of clients: each to its target, from its source address, with TLS where
-// the target wants it.
+// private: opens the sockets of clients: each to its target, from its source address, with TLS
+// where the target wants it.
 #pragma once
 #include "bench/load/client.hpp"
 #include "bench/load/options.hpp"

@@ -1,12 +1,11 @@
 #include "channels/transport/http_server.hpp"
 #include "channels/meters.hpp"
-#include "channels/socket_process.hpp"
 #include "channels/transport/deflate.hpp"
 #include "channels/transport/http_answers.hpp"
 #include "channels/transport/long_poll.hpp"
 #include "channels/transport/route_process.hpp"
 #include "channels/transport/routes.hpp"
-#include "channels/transport/socket_request.hpp"
+#include "channels/transport/socket_wish.hpp"
 #include "channels/transport/static_files.hpp"
 #include "channels/transport/web_socket.hpp"
 #include "runtime/logger.hpp"
@@ -27,8 +26,6 @@ constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests whi
 
 const telemetry::event request_start{"phoenix.endpoint.start"};
 const telemetry::event request_stop{"phoenix.endpoint.stop"};
-
-std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
@@ -228,17 +225,6 @@ class http_session final : public connection {
 
   // --- deciding ----------------------------------------------------------------------------------
 
-  static std::string_view path_of(const request& message) {
-    auto target = view(message.target());
-    return target.substr(0, target.find('?'));
-  }
-
-  static std::string_view query_of(const request& message) {
-    auto target = view(message.target());
-    auto question = target.find('?');
-    return question == target.npos ? std::string_view() : target.substr(question + 1);
-  }
-
   void handle(request& message) {
     // A balancer that keeps connections for later is told that there is no later.
     keep_alive_ = message.keep_alive() && !draining_ && !endpoint_->admission->leaving();
@@ -291,49 +277,6 @@ class http_session final : public connection {
     return run_route(*match.route, request);
   }
 
-  // --- a client that wants a socket --------------------------------------------------------------
-
-  struct wish {
-    enum protocol protocol;
-    socket_process::request request;
-  };
-
-  /// What both transports check. Nothing: refused, with the status 403.
-  std::optional<wish> wish_of(const request& message, socket_match& match) {
-    if (!origin_is_allowed(message, peer(), *match.mount, *endpoint_)) {
-      logger::debug(
-          "origin not allowed, refusing the socket",
-          {{"origin", view(message[http::field::origin])}, {"socket", match.mount->path}});
-      return std::nullopt;
-    }
-    auto parameters = parse_query(query_of(message)).entries();
-    parameters.insert(parameters.end(), match.path_parameters.begin(), match.path_parameters.end());
-    params all(std::move(parameters));
-    auto protocol = choose_protocol(all["vsn"]);
-    if (!protocol) return std::nullopt;
-    return wish{
-        *protocol,
-        {match.mount, endpoint_, std::move(all),
-         connect_info_of(message, peer(), *match.mount, endpoint_->trusted)}};
-  }
-
-  /// Not JSON: phoenix.js would look for a status in it, and throws for those it does not know.
-  http_response unavailable(refusal why) const {
-    auto response = plain_response(503, std::string(to_string(why)));
-    response.headers.emplace_back(
-        "retry-after", std::to_string(endpoint_->admission->retry_after()));
-    return response;
-  }
-
-  /// The process is valid when it is ready; `connect` has run.
-  static std::pair<socket_process*, start_status> start_socket(socket_process::request request) {
-    auto behavior = std::make_unique<socket_process>(std::move(request));
-    auto* process = behavior.get();
-    start_request options;
-    options.worker = static_cast<int>(worker::current()->index());
-    return {process, start_process(std::move(behavior), std::move(options)).status};
-  }
-
   // --- becoming a WebSocket ----------------------------------------------------------------------
 
   void upgrade(const request& message, socket_match& match) {
@@ -353,17 +296,18 @@ class http_session final : public connection {
         spoken);
     if (answer.status != 101)
       return respond(plain_response(static_cast<int>(answer.status), answer.reason), false);
-    auto wish = wish_of(message, match);
+    auto wish = socket_wish_of(message, peer(), match, endpoint_);
     if (!wish) return respond(plain_response(403, ""), false);
     auto why = endpoint_->admission->enter_socket(wish->request.info.peer_address);
-    if (why != refusal::none) return respond(unavailable(why), false);
+    if (why != refusal::none) return respond(unavailable(why, *endpoint_->admission), false);
     std::optional<deflate_agreement> deflate;
     if (options.compress) deflate = agree_on_deflate(field(http::field::sec_websocket_extensions));
     connect(answer, std::move(*wish), deflate);
   }
 
   void connect(
-      const upgrade_answer& answer, wish wish, const std::optional<deflate_agreement>& deflate) {
+      const upgrade_answer& answer, socket_wish wish,
+      const std::optional<deflate_agreement>& deflate) {
     std::string reason;
     wish.request.refusal = &reason;
     auto& handler = wish.request.mount->options.error_handler;
@@ -408,7 +352,7 @@ class http_session final : public connection {
     }
     if (method != http::verb::get && method != http::verb::post)
       return respond(plain_response(400, "Bad Request"), head);
-    auto wish = wish_of(message, match);
+    auto wish = socket_wish_of(message, peer(), match, endpoint_);
     if (!wish) return respond(poll_response(publish_answer(403)), head);
 
     std::string token(view(message["X-Phoenix-Longpoll-Token"]));
@@ -430,9 +374,9 @@ class http_session final : public connection {
     run_poll(exchange_, endpoint_, options, std::move(poll));
   }
 
-  void begin_session(wish& wish, const longpoll_options& options) {
+  void begin_session(socket_wish& wish, const longpoll_options& options) {
     auto why = endpoint_->admission->enter_socket(wish.request.info.peer_address);
-    if (why != refusal::none) return answer(unavailable(why));
+    if (why != refusal::none) return answer(unavailable(why, *endpoint_->admission));
     auto [process, status] = start_socket(std::move(wish.request));
     if (status == start_status::ignored) return answer(poll_response(publish_answer(403)));
     if (status != start_status::ready) return answer(error_response(500, "Internal Server Error"));

@@ -9,8 +9,6 @@ namespace http = boost::beast::http;
 
 constexpr std::string_view bearer_prefix = "base64url.bearer.phx.";
 
-std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
-
 /// "https://host:port", as the client addressed it.
 std::string origin_of_request(const beast_request& message, const request_peer& peer) {
   std::string scheme = peer.tls ? "https" : "http";

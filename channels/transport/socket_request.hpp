@@ -3,12 +3,9 @@
 // check_origin.
 #pragma once
 #include "channels/endpoint_context.hpp"
-#include <boost/beast/http/message.hpp>
-#include <boost/beast/http/string_body.hpp>
+#include "channels/transport/beast_request.hpp"
 
 namespace roost::detail {
-
-using beast_request = boost::beast::http::request<boost::beast::http::string_body>;
 
 /// The other end of a connection.
 struct request_peer {

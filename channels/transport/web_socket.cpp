@@ -279,9 +279,8 @@ void web_socket::schedule_flush() {
 
 void web_socket::flush() {
   if (state_ != state::closed && !waiting_to_write_) {
-    auto bytes = output();
-    if (!stream().is_tls() && sent_ < bytes.size())
-      return worker::current()->sends().add(fd(), bytes.substr(sent_), *this);
+    if (auto rest = output_.rest(); !rest.empty() && !stream().is_tls())
+      return worker::current()->sends().add(fd(), rest, *this);
     send_output();
   }
   release();  // of schedule_flush
@@ -292,7 +291,7 @@ void web_socket::on_sent(int result) {
   release();  // of schedule_flush
   if (result == -EAGAIN) return wait_to_write();
   if (result < 0) return lost();
-  sent_ += static_cast<std::size_t>(result);
+  output_.has_sent(static_cast<std::size_t>(result));
   send_output();
 }
 
@@ -301,16 +300,9 @@ void web_socket::settle() {
   if (in_batch) worker::current()->sends().submit();
 }
 
-std::string_view web_socket::output() const noexcept {
-  return only_ ? only_->bytes() : std::string_view(output_);
-}
-
-/// The output as one buffer to append to.
 std::string& web_socket::open_output() {
   settle();
-  give_room(output_);
-  if (only_) output_.append(std::exchange(only_, {})->bytes());
-  return output_;
+  return output_.open();
 }
 
 void web_socket::append(opcode code, std::string_view payload, bool rsv1) {
@@ -334,16 +326,12 @@ void web_socket::write(const fan_out_ptr& plain) {
   settle();
   meters::here().messages_out.add(plain->messages());
   auto& frame = deflate_bits_ == 0 ? plain : compressed_once(*plain, deflate_bits_);
-  if (output_.empty() && !only_) {
-    only_ = frame;
-    return schedule_flush();
-  }
-  open_output().append(frame->bytes());
+  output_.put(frame);
   finish_output();
 }
 
 void web_socket::finish_output() {
-  if (output_.size() - sent_ <= max_outbound()) return schedule_flush();
+  if (output_.rest().size() <= max_outbound()) return schedule_flush();
   // A burst within one turn is not a slow client: what the kernel takes now does not count.
   if (!waiting_to_write_) send_output();
   close_if_slow();
@@ -354,7 +342,7 @@ std::size_t web_socket::max_outbound() const {
 }
 
 void web_socket::close_if_slow() {
-  auto waiting = output_.size() - sent_;
+  auto waiting = output_.rest().size();
   if (state_ != state::open || waiting <= max_outbound()) return;
   if (process_ != nullptr)
     list_.admission().note(
@@ -367,18 +355,13 @@ void web_socket::close_if_slow() {
 }
 
 void web_socket::send_output() {
-  auto bytes = output();
-  while (sent_ < bytes.size()) {
-    auto [result, count] = stream().write(bytes.substr(sent_));
+  for (auto rest = output_.rest(); !rest.empty(); rest = output_.rest()) {
+    auto [result, count] = stream().write(rest);
     if (result == io_state::ended) return lost();
     if (result == io_state::blocked) return wait_to_write();
-    sent_ += count;
+    output_.has_sent(count);
   }
-  sent_ = 0;
-  if (only_)
-    only_ = {};
-  else
-    take_room(output_);
+  output_.finish();
   watch();
   if (state_ == state::closing && !half_closed_) {
     half_closed_ = true;
@@ -388,7 +371,7 @@ void web_socket::send_output() {
 
 /// The kernel's buffer is full.
 void web_socket::wait_to_write() {
-  (void)open_output();
+  output_.open();
   waiting_to_write_ = true;
   watch();
   close_if_slow();
@@ -438,8 +421,7 @@ void web_socket::lost() {
   settle();
   if (state_ == state::closed) return;  // the batch has found that it is gone
   state_ = state::closed;
-  output_ = std::string();
-  only_ = {};
+  output_.drop();
   held_.reset();
   list_.remove(*this);
   list_.admission().leave_connection();

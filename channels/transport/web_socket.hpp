@@ -7,6 +7,7 @@
 #pragma once
 #include "channels/socket_process.hpp"
 #include "channels/transport/connection.hpp"
+#include "channels/transport/outgoing.hpp"
 #include "channels/transport/rate_meter.hpp"
 
 namespace roost::detail {
@@ -69,7 +70,6 @@ class web_socket final : public connection, public flushable, public transport {
   void resume_soon();
   void resume();
   void append(opcode code, std::string_view payload, bool rsv1 = false);
-  std::string_view output() const noexcept;
   std::string& open_output();
   void watch();
   std::uint32_t interests() const noexcept;
@@ -94,9 +94,7 @@ class web_socket final : public connection, public flushable, public transport {
   bool half_closed_ = false;
   bool has_spoken_ = false;
   std::uint8_t watched_ = 0;  // 1: input, 2: output
-  fan_out_ptr only_;          // a single piece that others get as well is sent without a copy
-  std::size_t sent_ = 0;      // of the output
-  std::string output_;
+  outgoing output_;
   frame_decoder decoder_;
   socket_process* process_;  // null once it has ended
   pid socket_;
