@@ -209,7 +209,7 @@ class endpoint_process final : public behavior {
 
   /// Whoever has connected is served; then there is nobody to come.
   void stop_listening() {
-    for (auto& listener : listeners_) listener->accept_waiting();
+    for (auto& listener : listeners_) listener->accept_the_last();
     listeners_.clear();
     send_after(spec_.drainer.shutdown, self(), timeout{});
     if (all_told_) drain_rest();

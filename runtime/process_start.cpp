@@ -233,12 +233,15 @@ start_outcome start_process(std::unique_ptr<behavior> behavior, start_request re
     if (told) told(outcome);
     state->finish(std::move(outcome));
   };
-  auto& starter = target >= 0 ? all->at(static_cast<std::size_t>(target)) : all->pick();
-  starter.post_function(
-      [state, behavior = std::move(behavior), request = std::move(request)]() mutable {
+  auto start =
+      make_posted([state, behavior = std::move(behavior), request = std::move(request)]() mutable {
         auto outcome = start_here(std::move(behavior), request, pid{});
         if (outcome.status != start_status::later) state->finish(std::move(outcome));
       });
+  if (target >= 0)
+    all->at(static_cast<std::size_t>(target)).post(std::move(start));
+  else
+    all->post(std::move(start));
   std::unique_lock guard{state->mutex};
   state->done.wait(guard, [&] { return state->outcome.has_value(); });
   return *state->outcome;

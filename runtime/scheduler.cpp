@@ -250,7 +250,8 @@ void worker::delete_after_poll(std::unique_ptr<io_handler> handler) {
 void worker::poll(int timeout_ms) {
   std::array<epoll_event, 256> events;
   auto count = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
-  sleeping_.store(false, std::memory_order_relaxed);
+  // In one order with what the watch does before it rests.
+  if (sleeping_.load(std::memory_order_relaxed)) sleeping_.store(false, std::memory_order_seq_cst);
   auto woken = exact_now_ns();
   now_ = woken / 1'000'000;
   if (auto asleep = idle_.load(std::memory_order_relaxed); asleep < 0)
@@ -302,14 +303,16 @@ bool worker::steal() noexcept {
 bool worker::has_mail() const noexcept {
   return inbox_.load(std::memory_order_seq_cst) != nullptr ||
          posted_.load(std::memory_order_seq_cst) != nullptr ||
-         foreign_count_.load(std::memory_order_seq_cst) != 0;
+         foreign_count_.load(std::memory_order_seq_cst) != 0 || scheduler::instance()->has_posted();
 }
 
 void worker::sleep() {
   auto bit = index_ < 64 ? 1ULL << index_ : 0;
   auto& idle = scheduler::instance()->idle_;
-  idle.fetch_or(bit, std::memory_order_seq_cst);
+  // In this order: who takes the bit away has to find somebody to wake, or the bit stays lost, and
+  // nobody thinks of this worker any more.
   sleeping_.store(true, std::memory_order_seq_cst);
+  idle.fetch_or(bit, std::memory_order_seq_cst);
   // Whoever gave us work before seeing us asleep did not wake us: look once more.
   if (has_mail() || steal() || others_have_foreign()) {
     idle.fetch_and(~bit, std::memory_order_relaxed);
@@ -337,6 +340,12 @@ bool worker::turn() {
   take_inbox();
   take_posted();
   unlink_cancelled();
+  // One by one: each may take long, and others may have time for the rest.
+  for (unsigned i = 0; i < runs_per_turn; ++i) {
+    auto job = scheduler::instance()->take_posted();
+    if (job == nullptr) break;
+    job->run();
+  }
   unsigned runs = 0;
   while (runs < runs_per_turn) {
     auto* job = pop();
@@ -391,8 +400,28 @@ worker& scheduler::pick() noexcept {
   return *workers_[next_.fetch_add(1, std::memory_order_relaxed) % workers_.size()];
 }
 
+void scheduler::post(std::unique_ptr<posted> job) {
+  {
+    std::lock_guard guard{posted_mutex_};
+    posted_.push_back(std::move(job));
+    posted_count_.store(static_cast<std::uint32_t>(posted_.size()), std::memory_order_seq_cst);
+  }
+  wake_one_idle();
+}
+
+std::unique_ptr<posted> scheduler::take_posted() {
+  if (posted_count_.load(std::memory_order_relaxed) == 0) return {};
+  std::lock_guard guard{posted_mutex_};
+  if (posted_.empty()) return {};
+  auto job = std::move(posted_.front());
+  posted_.pop_front();
+  posted_count_.store(static_cast<std::uint32_t>(posted_.size()), std::memory_order_seq_cst);
+  if (!posted_.empty()) wake_one_idle();
+  return job;
+}
+
 void scheduler::wake_one_idle() noexcept {
-  auto idle = idle_.load(std::memory_order_relaxed);
+  auto idle = idle_.load(std::memory_order_seq_cst);
   if (idle == 0) return;
   auto bit = idle & (~idle + 1);
   if ((idle_.fetch_and(~bit, std::memory_order_acq_rel) & bit) != 0)

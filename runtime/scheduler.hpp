@@ -180,7 +180,7 @@ class schedule_watch {
 
   /// A worker wakes: look again.
   void unpark() noexcept {
-    if (parked_.load(std::memory_order_relaxed)) notify();
+    if (parked_.load(std::memory_order_seq_cst)) notify();
   }
 
  private:
@@ -191,7 +191,8 @@ class schedule_watch {
   };
 
   void run();
-  bool look(std::uint64_t now);
+  void look(std::uint64_t now);
+  bool all_sleep() const noexcept;
   void notify() noexcept;
 
   scheduler& workers_;
@@ -216,6 +217,10 @@ class scheduler {
 
   /// For work from outside: an idle worker if there is one.
   worker& pick() noexcept;
+  /// For the first worker that has time: one may be held by a handler, and its inbox with it.
+  void post(std::unique_ptr<posted> job);
+  bool has_posted() const noexcept { return posted_count_.load(std::memory_order_seq_cst) != 0; }
+  std::unique_ptr<posted> take_posted();  // null: none
   void wake_one_idle() noexcept;
 
  private:
@@ -223,6 +228,9 @@ class scheduler {
   std::vector<std::unique_ptr<worker>> workers_;
   std::atomic<std::uint64_t> idle_{0};  // one bit per sleeping worker (of the first 64)
   std::atomic<std::uint32_t> next_{0};
+  std::atomic<std::uint32_t> posted_count_{0};
+  std::mutex posted_mutex_;
+  std::deque<std::unique_ptr<posted>> posted_;
   std::unique_ptr<schedule_watch> watch_;
 };
 
@@ -236,13 +244,18 @@ std::uint64_t exact_now_ns() noexcept;
 std::uint64_t exact_now() noexcept;
 
 template <class F>
-void worker::post_function(F function) {
+std::unique_ptr<posted> make_posted(F function) {
   struct job final : posted {
     explicit job(F f) : f(std::move(f)) {}
     void run() override { f(); }
     F f;
   };
-  post(std::make_unique<job>(std::move(function)));
+  return std::make_unique<job>(std::move(function));
+}
+
+template <class F>
+void worker::post_function(F function) {
+  post(make_posted(std::move(function)));
 }
 
 }  // namespace roost::detail

@@ -117,25 +117,31 @@ void schedule_watch::run() {
     auto pause = std::chrono::milliseconds(std::max<std::uint64_t>(5, long_schedule_ms() / 2));
     changed_.wait_for(guard, pause, [&] { return stopping_; });
     guard.unlock();
-    bool busy = look(exact_now());
+    look(exact_now());
     guard.lock();
-    quiet = busy ? 0 : quiet + 1;
+    quiet = all_sleep() ? quiet + 1 : 0;
     if (quiet < quiet_looks || stopping_) continue;
-    parked_.store(true, std::memory_order_relaxed);
-    changed_.wait(guard, [&] { return stopping_ || !parked_.load(std::memory_order_relaxed); });
+    // Whoever wakes from here on sees that we rest; whoever woke before is seen.
+    parked_.store(true, std::memory_order_seq_cst);
+    if (all_sleep())
+      changed_.wait(guard, [&] { return stopping_ || !parked_.load(std::memory_order_relaxed); });
+    parked_.store(false, std::memory_order_relaxed);
     quiet = 0;
   }
 }
 
-/// Answers whether any worker is awake.
-bool schedule_watch::look(std::uint64_t now) {
-  bool busy = false;
+bool schedule_watch::all_sleep() const noexcept {
+  for (std::size_t i = 0; i < seen_.size(); ++i)
+    if (!workers_.at(i).sleeping_.load(std::memory_order_seq_cst)) return false;
+  return true;
+}
+
+void schedule_watch::look(std::uint64_t now) {
   for (std::size_t i = 0; i < seen_.size(); ++i) {
     auto& worker = workers_.at(i);
     auto& before = seen_[i];
     auto* slot = worker.running_.load(std::memory_order_acquire);
     auto progress = worker.progress();
-    busy = busy || !worker.sleeping_.load(std::memory_order_relaxed);
     if (slot == nullptr || progress != before.progress) {
       before = {progress, now, false};
       continue;
@@ -148,7 +154,6 @@ bool schedule_watch::look(std::uint64_t now) {
         pid{slot->id.load(std::memory_order_relaxed), 0},
         worker.handling_.load(std::memory_order_relaxed), held);
   }
-  return busy;
 }
 
 }  // namespace detail

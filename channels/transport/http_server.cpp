@@ -23,6 +23,9 @@ namespace http = boost::beast::http;
 
 constexpr std::size_t max_unsent = 32 << 20;
 constexpr std::size_t max_pipelined = 64 * 1024;  // bytes of later requests while one waits
+// A drain waits so long for a client that has just connected: a balancer that could connect takes
+// what comes after it for a request that may have been served, and sends no second one of a POST.
+constexpr std::uint64_t first_words = 1000;  // ms
 
 const telemetry::event request_start{"phoenix.endpoint.start"};
 const telemetry::event request_stop{"phoenix.endpoint.stop"};
@@ -67,6 +70,7 @@ class http_session final : public connection {
     auto limit = shaking_hands ? limits.handshake_timeout
                  : idle        ? limits.keep_alive_timeout
                                : limits.request_timeout;
+    if (draining_ && is_new() && !has_just_come(now)) return end();
     if (now - since_ <= static_cast<std::uint64_t>(limit.count())) return;
     if (!idle)
       endpoint_->admission->note(
@@ -77,7 +81,8 @@ class http_session final : public connection {
   /// Whoever has asked gets the answer, and then the connection ends.
   void drain() override {
     draining_ = true;
-    if (!exchange_ && output_.empty() && file_.left == 0 && !has_asked()) end();
+    if (exchange_ || !output_.empty() || file_.left != 0) return;
+    if (!has_just_come(worker::current()->now()) && !has_asked()) end();
   }
   void cut() override { end(); }
   bool is_socket() const noexcept override { return false; }
@@ -106,6 +111,10 @@ class http_session final : public connection {
       if (mount.options.longpoll) largest = std::max(largest, mount.options.longpoll->max_body);
     return largest;
   }
+
+  /// Has connected and not said a word yet.
+  bool is_new() const { return requests_ == 0 && input_.empty() && !parser_->got_some(); }
+  bool has_just_come(std::uint64_t now) const { return is_new() && now - since_ <= first_words; }
 
   /// A part of a request is here, or in the kernel, which epoll will tell of.
   bool has_asked() const {

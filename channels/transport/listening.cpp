@@ -1,11 +1,13 @@
 #include "channels/transport/listening.hpp"
 #include "runtime/logger.hpp"
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <array>
 #include <cstring>
 
 namespace roost::detail {
@@ -100,6 +102,20 @@ listening_socket::~listening_socket() {
   if (!file_.empty()) ::unlink(file_.c_str());
 }
 
+void listening_socket::stop_greeting() const noexcept {
+  // The socket sees segments from their TCP header on: no SYN (without ACK) reaches it any more.
+  constexpr std::uint32_t flags = 13, syn = 0x02, ack = 0x10;
+  std::array<sock_filter, 5> program{{
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, syn | ack),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, syn, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+  }};
+  sock_fprog filter{program.size(), program.data()};
+  if (file_.empty()) ::setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
 int listening_socket::port() const {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
@@ -131,7 +147,8 @@ void acceptor::on_io(std::uint32_t) {
     if (!accept_one()) return;
 }
 
-void acceptor::accept_waiting() {
+void acceptor::accept_the_last() {
+  socket_.stop_greeting();
   // No more than the queue holds, as newcomers may be faster than we are.
   for (int i = 0; i < backlog; ++i)
     if (!accept_one()) return;

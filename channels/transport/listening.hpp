@@ -40,6 +40,7 @@ class listening_socket {
   int fd() const noexcept { return fd_; }
   int port() const;  // the real one; 0 of a unix socket
   bool is_local() const noexcept { return !file_.empty(); }
+  void stop_greeting() const noexcept;  // no new connections; those that wait can be accepted
 
  private:
   int fd_ = -1;
@@ -54,8 +55,9 @@ class acceptor final : public io_handler {
 
   void on_io(std::uint32_t events) override;
 
-  /// Those whose connection the kernel has made already, who would see it break; before the end.
-  void accept_waiting();
+  /// Before the end: those whose connection the kernel has made already, who would see it break. It
+  /// makes no more; who tries is not answered, and refused once this is gone.
+  void accept_the_last();
 
  private:
   /// Answers whether there may be more.

@@ -402,6 +402,34 @@ TEST_CASE_FIXTURE(endpoint_server, "an endpoint that stops serves newcomers duri
   stopped.get();
 }
 
+TEST_CASE_FIXTURE(
+    endpoint_server, "who has just connected when an endpoint stops is heard and answered") {
+  start({.drainer = {.shutdown = 5s}});
+  std::vector<std::unique_ptr<http_connection>> kept;
+  for (int i = 0; i < 4; ++i) {
+    kept.push_back(std::make_unique<http_connection>(port));
+    CHECK(kept.back()->get("/").status == 404);
+  }
+  http_connection newcomer(port);
+  auto stopped = std::async(std::launch::async, [this] { roost::stop(top).get(); });
+  // Those that nobody asks anything of any more end; by then nobody listens either.
+  for (auto& connection : kept) CHECK(connection->ends());
+  CHECK_THROWS((void)http_connection(port));
+  CHECK(newcomer.request("POST", "/", "x").status == 404);
+  CHECK(newcomer.ends());
+  stopped.get();
+}
+
+TEST_CASE_FIXTURE(
+    endpoint_server, "who connects and says nothing does not keep an endpoint from stopping") {
+  start({.drainer = {.shutdown = 5s}});
+  http_connection silent(port);
+  auto begin = std::chrono::steady_clock::now();
+  roost::stop(top).get();
+  CHECK(std::chrono::steady_clock::now() - begin < 4s);
+  CHECK(silent.ends());
+}
+
 TEST_CASE_FIXTURE(endpoint_server, "what is left at the deadline is cut") {
   start({.drainer = {.shutdown = 300ms}});
   http_connection stubborn(port);

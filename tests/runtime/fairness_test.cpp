@@ -79,6 +79,33 @@ TEST_CASE_FIXTURE(node, "processes that never rest do not starve the others") {
   CHECK(median < 50ms);
 }
 
+TEST_CASE_FIXTURE(
+    node, "a worker that is held leaves what comes to the other one, which may be falling asleep") {
+  // Again and again, as a worker could be forgotten between its last look and its sleep.
+  for (auto end = steady::now() + 2s; steady::now() < end;) {
+    roost::spawn([] {
+      for (int i = 0; i < 3; ++i) roost::spawn([] {});
+    });
+    std::atomic<bool> held = false, stop = false;
+    auto holder = roost::spawn([&] {
+      held = true;
+      while (!stop) {
+      }
+    });
+    while (!held) {
+    }
+    bool served = true;
+    for (int i = 0; i < 2 && served; ++i) {
+      auto done = std::make_shared<std::promise<void>>();
+      roost::spawn([done] { done->set_value(); });
+      served = done->get_future().wait_for(10s) == std::future_status::ready;
+    }
+    stop = true;
+    while (is_alive(holder)) std::this_thread::yield();
+    REQUIRE(served);
+  }
+}
+
 TEST_CASE_FIXTURE(node, "a node with nothing to do uses no processor") {
   for (int i = 0; i < 1000; ++i) roost::start<chatterbox>();
   auto before = processor_time();
