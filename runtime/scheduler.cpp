@@ -421,6 +421,7 @@ std::unique_ptr<posted> scheduler::take_posted() {
 }
 
 void scheduler::wake_one_idle() noexcept {
+  // In one order with sleep(), which sets its bit before it looks for what is posted.
   auto idle = idle_.load(std::memory_order_seq_cst);
   if (idle == 0) return;
   auto bit = idle & (~idle + 1);

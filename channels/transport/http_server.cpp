@@ -70,7 +70,7 @@ class http_session final : public connection {
     auto limit = shaking_hands ? limits.handshake_timeout
                  : idle        ? limits.keep_alive_timeout
                                : limits.request_timeout;
-    if (draining_ && is_new() && !has_just_come(now)) return end();
+    if (draining_ && is_new() && asks_nothing(now)) return end();
     if (now - since_ <= static_cast<std::uint64_t>(limit.count())) return;
     if (!idle)
       endpoint_->admission->note(
@@ -82,7 +82,7 @@ class http_session final : public connection {
   void drain() override {
     draining_ = true;
     if (exchange_ || !output_.empty() || file_.left != 0) return;
-    if (!has_just_come(worker::current()->now()) && !has_asked()) end();
+    if (asks_nothing(worker::current()->now())) end();
   }
   void cut() override { end(); }
   bool is_socket() const noexcept override { return false; }
@@ -114,13 +114,17 @@ class http_session final : public connection {
 
   /// Has connected and not said a word yet.
   bool is_new() const { return requests_ == 0 && input_.empty() && !parser_->got_some(); }
-  bool has_just_come(std::uint64_t now) const { return is_new() && now - since_ <= first_words; }
 
   /// A part of a request is here, or in the kernel, which epoll will tell of.
   bool has_asked() const {
     char byte;
     return !input_.empty() || parser_->got_some() ||
            ::recv(fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  }
+
+  /// Nor is it about to, as who has just connected is.
+  bool asks_nothing(std::uint64_t now) const {
+    return !(is_new() && now - since_ <= first_words) && !has_asked();
   }
 
   void end() {
