@@ -2,6 +2,7 @@
 #include "channels/meters.hpp"
 #include "channels/transport/deflate.hpp"
 #include "channels/transport/http_answers.hpp"
+#include "channels/transport/http_output.hpp"
 #include "channels/transport/long_poll.hpp"
 #include "channels/transport/route_process.hpp"
 #include "channels/transport/routes.hpp"
@@ -81,7 +82,7 @@ class http_session final : public connection {
   /// Whoever has asked gets the answer, and then the connection ends.
   void drain() override {
     draining_ = true;
-    if (exchange_ || !output_.empty() || file_.left != 0) return;
+    if (exchange_ || !output_.empty()) return;
     if (asks_nothing(worker::current()->now())) end();
   }
   void cut() override { end(); }
@@ -272,7 +273,7 @@ class http_session final : public connection {
          .accept_encoding = view(message[http::field::accept_encoding]),
          .range = view(message[http::field::range])});
     if (!answer) return false;
-    file_ = std::move(answer->file);
+    output_.follow_with(std::move(answer->file));
     respond(answer->response, head);
     return true;
   }
@@ -329,13 +330,14 @@ class http_session final : public connection {
       return respond(handler ? handler(reason) : plain_response(403, ""), false);
     if (status != start_status::ready)
       return respond(error_response(500, "Internal Server Error"), false);
-    output_ +=
+    auto& text = output_.bytes();
+    text +=
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Accept: " +
         answer.accept + "\r\n";
-    if (!answer.protocol.empty()) output_ += "Sec-WebSocket-Protocol: " + answer.protocol + "\r\n";
-    if (deflate) output_ += "Sec-WebSocket-Extensions: " + deflate->header + "\r\n";
-    output_ += "\r\n";
+    if (!answer.protocol.empty()) text += "Sec-WebSocket-Protocol: " + answer.protocol + "\r\n";
+    if (deflate) text += "Sec-WebSocket-Extensions: " + deflate->header + "\r\n";
+    text += "\r\n";
     if (!send_output()) return;
     if (!output_.empty()) return end();  // a client that cannot take 200 bytes takes nothing
     become(*process, {wish.protocol, deflate ? deflate->window_bits : 0});
@@ -415,48 +417,29 @@ class http_session final : public connection {
     counts.request.observe(took);
     telemetry::execute(request_stop, {{"duration", took}}, {{"status", response.status}});
     bool has_body = response.status != 304 && response.status != 204;
-    auto size = file_.left != 0 ? file_.left : response.body.size();
+    auto size = output_.file_size() != 0 ? output_.file_size() : response.body.size();
     if (draining_) keep_alive_ = false;
-    append_head(output_, response, size, keep_alive_);
-    if (has_body && !head) output_ += response.body;
-    if (!has_body || head) file_ = {};
+    append_head(output_.bytes(), response, size, keep_alive_);
+    if (has_body && !head)
+      output_.bytes() += response.body;
+    else
+      output_.drop_file();
     closing_ = !keep_alive_;
-    if (output_.size() - sent_ > max_unsent) return end();
+    if (output_.unsent() > max_unsent) return end();
     send_output();
   }
 
   /// Answers whether the connection is still there.
   bool send_output() {
-    for (int pieces = 0;; ++pieces) {
-      while (sent_ < output_.size()) {
-        auto [result, count] = stream().write(std::string_view(output_).substr(sent_));
-        if (result == io_state::blocked) {
-          watch_output(true);
-          return true;
-        }
-        if (result == io_state::ended) {
-          end();
-          return false;
-        }
-        sent_ += count;
-        since_ = worker::current()->now();
-      }
-      output_.clear();
-      sent_ = 0;
-      if (file_.left == 0) break;
-      if (pieces == 16) {  // others want to be served as well
-        watch_output(true);
-        return true;
-      }
-      if (!file_.read_piece(output_)) {
-        end();
-        return false;
-      }
+    auto [state, count] = output_.write_to(stream());
+    if (count > 0) since_ = worker::current()->now();
+    if (state == io_state::ended) {
+      end();
+      return false;
     }
-    file_ = {};
-    watch_output(false);
+    watch_output(state == io_state::blocked);
     // The client closes when it has read the answer; a sweep ends it if it does not.
-    if (closing_) stream().end_output();
+    if (state == io_state::done && closing_) stream().end_output();
     return true;
   }
 
@@ -472,9 +455,7 @@ class http_session final : public connection {
   std::optional<http::request_parser<http::string_body>> parser_;
   local_ptr<http_exchange> exchange_;  // a request that is not answered yet
   std::string input_;
-  std::string output_;
-  file_body file_;  // follows the output
-  std::size_t sent_ = 0;
+  http_output output_;
   std::size_t requests_ = 0;
   std::uint64_t since_ = 0;
   std::chrono::steady_clock::time_point handling_since_;  // of the present request
