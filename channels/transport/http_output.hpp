@@ -18,9 +18,9 @@ class http_output {
   std::size_t file_size() const noexcept { return file_.left; }
   void drop_file() { file_ = {}; }
 
-  /// How much the stream took now. Blocked: wants to go on when the stream is writable, which it may
-  /// be at once, as others want to be served between the pieces of a file. Ended: so is the stream,
-  /// or the file cannot be read.
+  /// How much the stream took now. Blocked: wants to go on when the stream is writable, which it
+  /// may be at once, as others want to be served between the pieces of a file. Ended: so is the
+  /// stream, or the file cannot be read.
   io_result write_to(byte_stream& stream);
 
  private:

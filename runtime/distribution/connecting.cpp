@@ -27,6 +27,9 @@ std::chrono::milliseconds pause_after_failure() {
   return std::chrono::milliseconds(std::uniform_int_distribution<int>(100, 500)(random));
 }
 
+/// So long may those who are told of the loss of a connection hold up the next one.
+constexpr auto patience_with_leaving = std::chrono::seconds(1);
+
 std::string host_of(std::string_view node) { return std::string(node.substr(node.find('@') + 1)); }
 std::string short_name_of(std::string_view node) {
   return std::string(node.substr(0, node.find('@')));
@@ -244,8 +247,13 @@ peer* distribution::up(
   if (before) before->close("connection_closed");
   std::vector<std::function<void(bool)>> done;
   {
-    std::lock_guard guard{peer.mutex};
-    if (peer.attempt != link || peer.phase == peer::phase::leaving) return nullptr;
+    std::unique_lock guard{peer.mutex};
+    // Another thread may have found the end of that connection, and be telling those who had
+    // something with the peer: they hear of the loss before anything of the new connection.
+    bool told = peer.left.wait_for(guard, patience_with_leaving, [&] {
+      return peer.attempt != link || (!peer.link && peer.phase != peer::phase::leaving);
+    });
+    if (!told || peer.attempt != link) return nullptr;
     if (peer.phase == peer::phase::idle) begin(peer);
     peer.attempt = nullptr;
     peer.dialling = false;
@@ -400,6 +408,7 @@ void distribution::tell(peer& peer, farewell farewell, const std::string& reason
   {
     std::lock_guard guard{peer.mutex};
     peer.phase = peer::phase::idle;
+    peer.left.notify_all();
     again = !peer.on_connected.empty() && is_alive();  // asked for while it was leaving
     if (again) begin(peer);
   }

@@ -37,6 +37,7 @@ struct peer {
   bool was_up = false;
   std::shared_ptr<node_link> link;                 // while up
   std::shared_ptr<node_link> attempt;              // the one that may become the link
+  std::condition_variable left;                    // leaving is over
   bool dialling = false;                           // this node dials it
   std::chrono::steady_clock::time_point deadline;  // of connecting
   std::chrono::steady_clock::time_point retry_at;  // sends do not dial again before

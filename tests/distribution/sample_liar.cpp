@@ -1,6 +1,7 @@
 // A node that knows the cookie and means no good, for hostile_test.py: for each line of hexadecimal
 // digits it connects, proves who it is, and sends those bytes. Answers `closed` when the other end
-// hangs up, `open` when it does not for a while.
+// hangs up, `open` when it does not for a while. The line `again` is a node that dials anew when
+// its connection ends, and says that it is ready while the other end still tells of the loss.
 //
 //   sample_liar PORT COOKIE psk|off NODE
 #include "runtime/distribution/handshake.hpp"
@@ -13,6 +14,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <stdexcept>
+#include <thread>
 
 using namespace roost::detail;
 
@@ -36,7 +38,8 @@ class liar {
   }
   ~liar() { ::close(fd_); }
 
-  void shake_hands() {
+  /// All but the last word, which it answers.
+  std::string agree() {
     std::string out;
     auto state = channel_->start(out);
     write(out);
@@ -58,9 +61,9 @@ class liar {
       }
       out.clear();
       auto step = handshake_.received(*frame, out);
-      send(out);
       in_.erase(0, in_.size() - left.size());
-      if (step == handshake::step::up) return;
+      if (step == handshake::step::up) return out;
+      send(out);
       if (step != handshake::step::more) throw std::runtime_error(handshake_.error());
     }
   }
@@ -128,17 +131,25 @@ int main(int, char** argv) {
          return std::optional<std::string>(cookie);
        }});
   std::uint64_t incarnation = 1;
+  auto dial = [&] {
+    hello mine{.node = "liar@127.0.0.1", .incarnation = ++incarnation, .max_message = 1 << 20};
+    return std::make_unique<liar>(port, security->client(argv[4]), std::move(mine), argv[4]);
+  };
   std::string line;
   while (std::getline(std::cin, line)) {
     try {
-      liar one{
-          port,
-          security->client(argv[4]),
-          {.node = "liar@127.0.0.1", .incarnation = ++incarnation, .max_message = 1 << 20},
-          argv[4]};
-      one.shake_hands();
-      one.send(unhex(line));
-      std::cout << (one.is_closed_soon() ? "closed" : "open") << std::endl;
+      auto one = dial();
+      one->send(one->agree());
+      if (line == "again") {
+        auto next = dial();
+        auto ready = next->agree();
+        one = std::move(next);
+        std::this_thread::sleep_for(std::chrono::milliseconds(while_open_ms));
+        one->send(ready);
+      } else {
+        one->send(unhex(line));
+      }
+      std::cout << (one->is_closed_soon() ? "closed" : "open") << std::endl;
     } catch (const std::exception& error) {
       std::cout << "failed " << error.what() << std::endl;
     }

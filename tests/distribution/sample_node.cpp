@@ -8,6 +8,7 @@
 #include "runtime/process_info.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/system_monitor.hpp"
+#include "runtime/telemetry.hpp"
 #include "tests/distribution/sample_shared.hpp"
 #include <unistd.h>
 #include <cstdio>
@@ -311,6 +312,14 @@ std::string obey(const words& w) {
   if (what == "subscribe")
     return roost::call(the_watcher(), watcher::subscribe{true}).get() ? "yes" : "no";
   if (what == "events") return drained_events();
+  if (what == "slow_to_tell") {  // of the loss of a node: slow_to_tell MS
+    roost::telemetry::attach(
+        "slow", "roost.node.down",
+        [pause = std::chrono::milliseconds(std::stoi(w.at(1)))](auto, auto&, auto&) {
+          std::this_thread::sleep_for(pause);
+        });
+    return "";
+  }
   if (what == "serve") return serve(w.at(1));
   if (what == "pid") {  // pid TOKEN NAME NODE
     pids[w.at(1)] = roost::call(roost::server<sample>(w.at(2), w.at(3)), sample::me{}, 10s).get();
