@@ -13,8 +13,10 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
 from conformance_node import Node, eventually, free_port, new_cluster  # noqa: E402
 from hostile_clients_test import Client  # noqa: E402
+from nodes import freeze  # noqa: E402
 
 PROGRAM = os.path.abspath(sys.argv[1])
 
@@ -150,7 +152,7 @@ class LongPolling(unittest.TestCase):
     def test_while_its_node_is_frozen_a_batch_is_not_known_to_have_arrived(self):
         owner, other = self.nodes
         self.ask(mount="/small", node=owner)
-        owner.process.send_signal(signal.SIGSTOP)
+        freeze(owner.process.pid)
         try:
             begin = time.monotonic()
             answer = self.ask(

@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
-from nodes import eventually, free_port  # noqa: E402
+from nodes import eventually, free_port, freeze  # noqa: E402
 
 
 def certificates(folder):
@@ -85,7 +85,7 @@ class Redis:
             return client.makefile("rb").readline().decode().strip()
 
     def freeze(self):
-        os.kill(self.process.pid, signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self):
         os.kill(self.process.pid, signal.SIGCONT)

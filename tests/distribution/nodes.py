@@ -29,6 +29,16 @@ def eventually(condition, limit=PATIENCE):
         time.sleep(0.005)
 
 
+def freeze(pid):
+    """Answers when every thread has stopped, which may come after a while on a busy machine."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def is_stopped(thread):
+        with open(f"/proc/{pid}/task/{thread}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
+    assert eventually(lambda: all(map(is_stopped, os.listdir(f"/proc/{pid}/task"))))
+
+
 class Refused(Exception):
     """What a node answered with `error`."""
 
@@ -105,7 +115,7 @@ class Node:
         return int(self.do("memory"))
 
     def freeze(self):
-        os.kill(self.process.pid, signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self):
         os.kill(self.process.pid, signal.SIGCONT)

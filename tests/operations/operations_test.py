@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "distribution"))
-from nodes import eventually, free_port  # noqa: E402
+from nodes import eventually, free_port, freeze  # noqa: E402
 
 PROGRAM = sys.argv[1]
 
@@ -122,7 +122,7 @@ class Operations(unittest.TestCase):
             self.assertEqual(
                 value(get(app, "/own_metrics"), 'sample_import_rows_total{node="a@127.0.0.1"}'), 3)
 
-            b.send_signal(signal.SIGSTOP)
+            freeze(b.pid)
             missing = lambda: value(
                 get(a, "/metrics"), 'roost_metrics_nodes_missing{node="a@127.0.0.1"}') == 1
             self.assertTrue(eventually(missing))
@@ -143,7 +143,7 @@ class Operations(unittest.TestCase):
             text = lambda: get(a, "/metrics")
             self.assertTrue(eventually(lambda: value(text(), 'roost_nodes{node="a@127.0.0.1"}')))
             series = 'roost_alarm{id="links_busy",node="a@127.0.0.1"}'
-            b.send_signal(signal.SIGSTOP)
+            freeze(b.pid)
             get(app, "/pour?node=b@127.0.0.1")
             self.assertTrue(eventually(lambda: value(text(), series) == 1))
             self.assertGreater(value(
