@@ -213,7 +213,10 @@ verdict distribution::decide(const std::shared_ptr<node_link>& link, const hello
   std::shared_ptr<node_link> superseded;
   verdict verdict;
   {
-    std::lock_guard guard{peer.mutex};
+    std::unique_lock guard{peer.mutex};
+    // It may be back before everybody has been told that it was lost.
+    peer.left.wait_for(
+        guard, patience_with_leaving, [&] { return peer.phase != peer::phase::leaving; });
     bool dialling = peer.phase == peer::phase::connecting && peer.dialling;
     verdict.code = arbitrate({mine.node, peer.name, dialling, peer.phase == peer::phase::leaving});
     if (verdict.code == verdict_code::refused) verdict.reason = "busy with the last connection";
@@ -248,8 +251,8 @@ peer* distribution::up(
   std::vector<std::function<void(bool)>> done;
   {
     std::unique_lock guard{peer.mutex};
-    // Another thread may have found the end of that connection, and be telling those who had
-    // something with the peer: they hear of the loss before anything of the new connection.
+    // Another thread may have found the end of that connection: those who had something with the
+    // peer hear of the loss before anything of the new connection.
     bool told = peer.left.wait_for(guard, patience_with_leaving, [&] {
       return peer.attempt != link || (!peer.link && peer.phase != peer::phase::leaving);
     });

@@ -1,7 +1,8 @@
 // A node that knows the cookie and means no good, for hostile_test.py: for each line of hexadecimal
 // digits it connects, proves who it is, and sends those bytes. Answers `closed` when the other end
-// hangs up, `open` when it does not for a while. The line `again` is a node that dials anew when
-// its connection ends, and says that it is ready while the other end still tells of the loss.
+// hangs up, `open` when it does not for a while. The lines `back` and `back early` are a node
+// that comes back while the other end tells of its loss: it dials then, or has dialled before and
+// says then that it is ready.
 //
 //   sample_liar PORT COOKIE psk|off NODE
 #include "runtime/distribution/handshake.hpp"
@@ -113,6 +114,8 @@ class liar {
   std::string in_;
 };
 
+void wait_a_little() { std::this_thread::sleep_for(std::chrono::milliseconds(while_open_ms)); }
+
 std::string unhex(const std::string& digits) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
@@ -140,12 +143,18 @@ int main(int, char** argv) {
     try {
       auto one = dial();
       one->send(one->agree());
-      if (line == "again") {
+      if (line == "back early") {
         auto next = dial();
         auto ready = next->agree();
         one = std::move(next);
-        std::this_thread::sleep_for(std::chrono::milliseconds(while_open_ms));
+        wait_a_little();
         one->send(ready);
+      } else if (line == "back") {
+        wait_a_little();
+        one = nullptr;
+        wait_a_little();
+        one = dial();
+        one->send(one->agree());
       } else {
         one->send(unhex(line));
       }
