@@ -9,11 +9,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { flags, phone } from "./browser.mjs";
-import { Server } from "./server.mjs";
+import { freePort, Server } from "./server.mjs";
 
 const program = path.resolve(process.argv[2] ?? "");
 const screenshots = path.resolve(path.dirname(program), "../screenshots");
@@ -444,14 +443,6 @@ async function storyOfTransports(test, browser, server, secure) {
     await ann.says("There you are.");
     await ben.sees("There you are.");
   });
-}
-
-function freePort() {
-  const server = net.createServer();
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  }));
 }
 
 /// A certificate that nobody has signed, and the settings of a server that shows it.

@@ -14,7 +14,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 import { flags, phone } from "./browser.mjs";
-import { Server } from "./server.mjs";
+import { freePort, Server } from "./server.mjs";
 
 const program = path.resolve(process.argv[2] ?? "");
 const screenshots = path.resolve(path.dirname(program), "../screenshots");
@@ -607,10 +607,8 @@ async function storyOfLosses(test, { ann, crowd }, [one, two, three]) {
   });
 
   await test("the page comes back with its node", async () => {
-    const port = Number(new URL(one.dashboard).port);
     assert.equal(await one.stop(), 0);
     await ann.page.locator("#connection[data-state=reconnecting]").waitFor();
-    one.more = one.more.map((text) => text.replace(/^operations\.http\.port=.*/, `operations.http.port=${port}`));
     await one.start(one.port);
     await ann.online();
     await ann.goTo("Processes");
@@ -651,12 +649,13 @@ async function main() {
   fs.mkdirSync(screenshots, { recursive: true });
   const names = ["one", "two", "three"].map((name) => `dash${process.pid}${name}`);
   const hosts = names.map((name) => `${name}@127.0.0.1`);
-  const dashboard = ["operations.http.enabled=true", "operations.http.port=0", "operations.dashboard.enabled=true"];
+  const dashboard = ["operations.http.enabled=true", "operations.dashboard.enabled=true"];
   const settings = [
     [...dashboard, `operations.dashboard.user=${user}`, `operations.dashboard.password=${password}`],
     [...dashboard, `operations.dashboard.token=${token}`, "operations.dashboard.allow_destructive_actions=true"],
-    ["operations.http.enabled=true", "operations.http.port=0"],
+    ["operations.http.enabled=true"],
   ];
+  for (const some of settings) some.push(`operations.http.port=${await freePort()}`);
   const nodes = names.map((name, at) => new Server(
     program, { name, hosts, more: [...settings[at], "cluster.alarm_after=1s"] }));
   const browser = await load();

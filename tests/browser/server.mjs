@@ -1,5 +1,7 @@
 // The chat as a process of the operating system, whose log can be waited for.
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
+import net from "node:net";
 import { createInterface } from "node:readline";
 
 const patience = 15_000;  // ms
@@ -14,6 +16,17 @@ function read(text) {
   }
 }
 
+/// Not one of those that the system gives to whoever connects: until a server is there, or is there
+/// again, the browser would get it.
+export function freePort() {
+  const port = randomInt(10_000, 32_000);
+  const probe = net.createServer();
+  return new Promise((resolve) => {
+    probe.on("error", () => resolve(freePort()));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(port)));
+  });
+}
+
 export class Server {
   #lines = [];
   #waiting = [];
@@ -23,11 +36,10 @@ export class Server {
     Object.assign(this, { program, node: `${name}@127.0.0.1`, hosts, more });
   }
 
-  /// Port 0: any free one, which the log tells.
-  async start(port = 0) {
+  async start(port) {
     this.#lines = [];
     const settings = [
-      `endpoint.http.port=${port}`, "chat.allow_crash=true", "logger.level=debug",
+      `endpoint.http.port=${port ?? await freePort()}`, "chat.allow_crash=true", "logger.level=debug",
       "logger.format=json", ...(this.hosts.length ? [`cluster.hosts=[${this.hosts}]`] : []),
       ...this.more,
     ];

@@ -3,18 +3,15 @@
 import json
 import os
 import secrets
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from ports import free_port  # noqa: E402
 
 
 def eventually(condition, limit=10.0):

@@ -4,19 +4,16 @@ import os
 import queue
 import secrets
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from ports import free_port  # noqa: E402, F401
+
 PATIENCE = 15.0  # seconds
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def eventually(condition, limit=PATIENCE):

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <csignal>
 #include <fstream>
+#include <random>
 
 using namespace roost;
 using namespace roost::test;
@@ -61,16 +62,20 @@ bool is_gone(const std::string& name) {
 }
 
 /// A port that nobody else uses at the moment.
+/// See tests/ports.py.
 std::uint16_t free_port() {
-  auto socket = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  REQUIRE(::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0);
-  REQUIRE(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  ::close(socket);
-  return ntohs(address.sin_port);
+  std::random_device random;
+  std::uniform_int_distribution<unsigned> any{10'000, 32'000};
+  for (;;) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(any(random)));
+    auto socket = ::socket(AF_INET, SOCK_STREAM, 0);
+    auto failed = ::bind(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0;
+    ::close(socket);
+    if (!failed) return ntohs(address.sin_port);
+  }
 }
 
 /// This program as a node, with as many others as are asked for.
