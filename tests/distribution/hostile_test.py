@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import socket
 import subprocess
 import sys
@@ -131,8 +132,17 @@ class Liar:
 
     def tell(self, line):
         """Answers what became of it."""
+        self.begin(line)
+        return self.answer()
+
+    def begin(self, line):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+
+    def answers_within(self, seconds):
+        return bool(select.select([self.process.stdout], [], [], seconds)[0])
+
+    def answer(self):
         return self.process.stdout.readline().strip()
 
     def end(self):
@@ -168,14 +178,28 @@ class Hostile(unittest.TestCase):
             a = all.start("a")
             a.do("self")
             a.do("subscribe")
-            a.do("slow_to_tell 400")
+            a.do("hold_losses")
+            losses = lambda: a.log().count("node down node=liar")
             liar = Liar(a)
-            self.assertEqual(liar.tell("back early"), "open", a.log())
-            self.assertEqual(liar.tell("back"), "open", a.log())
+            self.assertEqual([liar.tell("meet"), liar.tell("ready")], ["done", "open"])
+            # It has dialled before, and says then that it is ready.
+            self.assertEqual([liar.tell("meet"), liar.tell("leave")], ["done", "done"])
+            self.assertTrue(eventually(lambda: losses() == 1))
+            self.assertEqual(liar.tell("ready"), "open", a.log())
+            a.do("tell_loss")
+            self.assertTrue(eventually(lambda: a.events() and a.count("nodeup liar") == 2))
+            # It dials then.
+            liar.tell("leave")
+            self.assertTrue(eventually(lambda: losses() == 2))
+            liar.begin("meet")
+            self.assertFalse(liar.answers_within(0.15), a.log())
+            a.do("tell_loss")
+            self.assertEqual([liar.answer(), liar.tell("ready")], ["done", "open"])
             liar.end()
-            self.assertTrue(eventually(lambda: a.count("nodedown liar") == 4))
+            a.do("tell_loss")
+            self.assertTrue(eventually(lambda: a.events() and a.count("nodedown liar") == 3))
             ups_and_downs = [what.split()[0] for _, what in a.kept if " liar@" in what]
-            self.assertEqual(ups_and_downs, ["nodeup", "nodedown"] * 4)
+            self.assertEqual(ups_and_downs, ["nodeup", "nodedown"] * 3)
 
     def check(self, node, friend, before):
         """The node lives, answers, and has kept nothing."""

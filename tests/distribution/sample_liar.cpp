@@ -1,8 +1,7 @@
 // A node that knows the cookie and means no good, for hostile_test.py: for each line of hexadecimal
 // digits it connects, proves who it is, and sends those bytes. Answers `closed` when the other end
-// hangs up, `open` when it does not for a while. The lines `back` and `back early` are a node
-// that comes back while the other end tells of its loss: it dials then, or has dialled before and
-// says then that it is ready.
+// hangs up, `open` when it does not for a while. A connection is also made step by step: `meet`
+// connects and agrees, `ready` says the last word, `leave` ends the one that was ready before.
 //
 //   sample_liar PORT COOKIE psk|off NODE
 #include "runtime/distribution/handshake.hpp"
@@ -15,7 +14,6 @@
 #include <cstdlib>
 #include <iostream>
 #include <stdexcept>
-#include <thread>
 
 using namespace roost::detail;
 
@@ -114,8 +112,6 @@ class liar {
   std::string in_;
 };
 
-void wait_a_little() { std::this_thread::sleep_for(std::chrono::milliseconds(while_open_ms)); }
-
 std::string unhex(const std::string& digits) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
@@ -138,27 +134,30 @@ int main(int, char** argv) {
     hello mine{.node = "liar@127.0.0.1", .incarnation = ++incarnation, .max_message = 1 << 20};
     return std::make_unique<liar>(port, security->client(argv[4]), std::move(mine), argv[4]);
   };
+  auto fate = [](liar& one) { return one.is_closed_soon() ? "closed" : "open"; };
+  std::unique_ptr<liar> met;
+  std::unique_ptr<liar> current;
+  std::string last_word;
   std::string line;
   while (std::getline(std::cin, line)) {
     try {
-      auto one = dial();
-      one->send(one->agree());
-      if (line == "back early") {
-        auto next = dial();
-        auto ready = next->agree();
-        one = std::move(next);
-        wait_a_little();
-        one->send(ready);
-      } else if (line == "back") {
-        wait_a_little();
-        one = nullptr;
-        wait_a_little();
-        one = dial();
-        one->send(one->agree());
+      std::string answer = "done";
+      if (line == "meet") {
+        met = dial();
+        last_word = met->agree();
+      } else if (line == "ready") {
+        current = std::move(met);
+        current->send(last_word);
+        answer = fate(*current);
+      } else if (line == "leave") {
+        current = nullptr;
       } else {
+        auto one = dial();
+        one->send(one->agree());
         one->send(unhex(line));
+        answer = fate(*one);
       }
-      std::cout << (one->is_closed_soon() ? "closed" : "open") << std::endl;
+      std::cout << answer << std::endl;
     } catch (const std::exception& error) {
       std::cout << "failed " << error.what() << std::endl;
     }

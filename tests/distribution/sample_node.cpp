@@ -18,6 +18,7 @@
 #include <iterator>
 #include <map>
 #include <mutex>
+#include <semaphore>
 #include <sstream>
 
 using namespace std::chrono_literals;
@@ -221,6 +222,7 @@ struct trickle {
 
 using words = std::vector<std::string>;
 std::map<std::string, roost::pid> pids;  // tokens that the test uses
+std::counting_semaphore<> losses_to_tell{0};
 
 roost::pid destination(const std::string& word, const std::string& node) {
   auto known = pids.find(word);
@@ -312,13 +314,14 @@ std::string obey(const words& w) {
   if (what == "subscribe")
     return roost::call(the_watcher(), watcher::subscribe{true}).get() ? "yes" : "no";
   if (what == "events") return drained_events();
-  if (what == "slow_to_tell") {  // of the loss of a node: slow_to_tell MS
+  if (what == "hold_losses") {  // until each is told by `tell_loss`
     roost::telemetry::attach(
-        "slow", "roost.node.down",
-        [pause = std::chrono::milliseconds(std::stoi(w.at(1)))](auto, auto&, auto&) {
-          std::this_thread::sleep_for(pause);
-        });
-    return "";
+        "hold", "roost.node.down", [](auto, auto&, auto&) { losses_to_tell.acquire(); });
+    return "held";
+  }
+  if (what == "tell_loss") {
+    losses_to_tell.release();
+    return "told";
   }
   if (what == "serve") return serve(w.at(1));
   if (what == "pid") {  // pid TOKEN NAME NODE
