@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import random
 import secrets
 import signal
 import socket
@@ -22,19 +21,10 @@ import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "tests"))
+from ports import free_port  # noqa: E402
+
 CONFIGURATION = os.path.join(HERE, "..", "conf", "load_node.yaml")
-
-
-def free_port():
-    """Not one of those that clients get, of which there are many here."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
 
 
 def wait_for(condition, what, limit=30.0):
